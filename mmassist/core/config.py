@@ -1,0 +1,99 @@
+"""Settings as dataclasses beside the class they configure: built strictly, fingerprinted by meaning."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from mmassist.core.errors import ConfigError
+
+
+T = TypeVar("T")
+
+
+def transient(default: Any = dataclasses.MISSING) -> Any:
+    """A field that cannot change data (workers, limits, log level): it stays out of fingerprints."""
+    return dataclasses.field(default=default, metadata={"transient": True})
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` for the closest of ``choices``, or the list of them all when nothing is close."""
+    names = sorted(choices)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else f" Valid names: {', '.join(names)}."
+
+
+def build(cls: type[T], values: Mapping[str, Any], section: str) -> T:
+    """Make a config dataclass from plain values.
+
+    Raises ConfigError naming ``section.key`` for an unknown or missing key, a value of the wrong type, and whatever
+    ``ValueError`` the dataclass itself raises about its values.
+    """
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in fields:
+            raise ConfigError(f"unknown key '{section}.{key}'.{nearest(key, fields)}")
+    made = {}
+    for name, field in fields.items():
+        if name in values:
+            made[name] = _checked(values[name], hints[name], f"{section}.{name}")
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"'{section}.{name}' is not set and has no default")
+    try:
+        return cls(**made)
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"in '{section}': {error}") from error
+
+
+def _checked(value: Any, hint: Any, name: str) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        inner = [a for a in args if a is not type(None)]
+        return _checked(value, inner[0], name)
+    if origin is tuple:
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            value = (value,)
+        return tuple(_checked(v, args[0], name) for v in value)
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"'{name}' is {value!r}; it must be a mapping")
+        return {str(k): _checked(v, args[1], f"{name}.{k}") for k, v in value.items()}
+    if origin is typing.Literal:
+        if value not in args:
+            raise ConfigError(f"'{name}' is {value!r}; it must be one of {', '.join(map(repr, args))}")
+        return value
+    if dataclasses.is_dataclass(hint):
+        return build(typing.cast(type, hint), value, name)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is Any or (isinstance(value, hint) and not (hint is int and isinstance(value, bool))):
+        return value
+    raise ConfigError(f"'{name}' is {value!r}; it must be of type {hint.__name__}")
+
+
+def meaning(config: Any) -> dict[str, Any]:
+    """The values of a config dataclass that can change data, as plain JSON values."""
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        if not field.metadata.get("transient"):
+            values[field.name] = _plain(getattr(config, field.name))
+    return values
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return meaning(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return value

@@ -1,0 +1,73 @@
+"""What the pipeline works on: a media item (a video) or a dialog item (an annotation of a stretch of video)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+KEY_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+class ItemKind(StrEnum):
+    MEDIA = "media"
+    DIALOG = "dialog"
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a source's pictures must be turned before use.
+
+    ``rotation_deg`` is counter-clockwise, a multiple of 90, on top of the file's own display matrix.
+    """
+
+    rotation_deg: int = 0
+
+
+@dataclass(frozen=True)
+class Item:
+    """One unit of work, listed from annotations alone.
+
+    ``sources`` are paths relative to DATA_ROOT_DIR in playing order; ``digest`` covers everything the item's first
+    stage reads (annotation records, or path and size of the video), so a changed input is seen before any work.
+    """
+
+    dataset: str
+    key: str
+    kind: ItemKind
+    split: str  # the source's own split: train, val or test
+    sources: tuple[str, ...]
+    digest: str
+    recording: str
+    duration_s: float | None = None
+    participant: str | None = None
+    geometry: Geometry = field(default_factory=Geometry)
+    licence: str = ""
+    media_key: str | None = None  # dialog items: the media item that shows this stretch
+    time_offset_s: float = 0.0  # dialog items: annotation time 0 on the media's clock
+
+    def __post_init__(self) -> None:
+        assert KEY_PATTERN.fullmatch(self.key), f"item key {self.key!r} must match {KEY_PATTERN.pattern}"
+
+    @property
+    def weight_s(self) -> float:
+        """Expected work, in seconds of video; unknown lengths count as ten minutes."""
+        return self.duration_s if self.duration_s else 600.0
+
+
+@dataclass(frozen=True)
+class Drop:
+    """A record of a source that was repaired or left out, and by which rule."""
+
+    recording: str
+    record: str  # the source's own id or position of the record
+    reason: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Everything an adapter finds in a source's annotations; both lists sorted by key."""
+
+    media: tuple[Item, ...]
+    dialogs: tuple[Item, ...]
+    drops: tuple[Drop, ...] = ()

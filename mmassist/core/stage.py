@@ -1,0 +1,138 @@
+"""What a stage is and what the runtime gives it.
+
+A stage turns items into members of a shard. It never opens an output path, reads an environment variable, knows its
+rank, or catches ``Exception``: loop, resume, retries, ledger, commit, signals and progress belong to the runtime.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from mmassist.core.annotation import Annotation
+from mmassist.core.item import Item, ItemKind, Listing
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Member = tuple[str, bytes]  # name below ``<item key>/`` and content
+
+
+@dataclass
+class Outputs:
+    """What one item became.
+
+    ``members`` may be a generator: the runtime writes each member as it comes, so a long video never sits in memory.
+    Names must come in sorted order. ``stats`` are counts that the runtime adds up over a task; a generator may still
+    fill them in while it runs.
+    """
+
+    members: Iterable[Member]
+    stats: dict[str, float] = field(default_factory=dict)
+
+
+class ItemReader(Protocol):
+    """Random access to what an earlier stage made of one item."""
+
+    names: Sequence[str]  # sorted, without the ``<item key>/`` prefix
+    digest: str
+
+    def read(self, name: str) -> bytes: ...
+
+
+class Adapter(Protocol):
+    """One source: publisher's files to items and annotations. Built by ``mmassist.datasets.build_adapter``."""
+
+    name: str
+
+    def list_items(self) -> Listing: ...
+
+    def load_annotation(self, item: Item) -> Annotation: ...
+
+
+class LanguageModel(Protocol):
+    """The engine as a stage sees it: batched, journaled and counted by the runtime (``mmassist.llm.protocol``)."""
+
+    async def ask(self, request: Any) -> Any: ...
+
+
+class ImageEncoder(Protocol):
+    """The encoder as a stage sees it (``mmassist.vision.protocol``)."""
+
+    async def embed(self, images: np.ndarray) -> dict[str, np.ndarray]: ...
+
+
+class Context(Protocol):
+    """What the runtime hands to a stage."""
+
+    data_root: Path  # DATA_ROOT_DIR; sources of items are relative to it
+    compat: bool  # True: the reference's rules, for comparison only
+    adapter: Adapter
+    llm: LanguageModel
+    encoder: ImageEncoder
+
+    def rng(self, purpose: str, key: str) -> random.Random:
+        """A generator that depends on the run's seed, ``purpose`` and ``key`` alone."""
+        ...
+
+    def read(self, stage: str, key: str) -> ItemReader:
+        """What ``stage`` made of item ``key``. Raises Blocked when it is not there yet, Skip when it was skipped."""
+        ...
+
+    def count(self, name: str, amount: float = 1) -> None:
+        """Add to a running statistic of the worker (shown in status, not stored with the item)."""
+        ...
+
+
+Section = Callable[[Mapping[str, Any], str], Any]  # (values, section name) -> config dataclass
+
+
+class Stage(ABC):
+    """Base of all stages; one module in ``mmassist.stages`` each, constructed from its config sections."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]  # raise it when the same settings give other bytes
+    kind: ClassVar[ItemKind]
+    reads: ClassVar[tuple[str, ...]]  # earlier stages whose outputs are read
+    sections: ClassVar[dict[str, Section]]  # config sections that shape the outputs
+
+    def __init__(self, configs: dict[str, Any]):
+        self.configs = configs
+
+    @classmethod
+    @abstractmethod
+    def folder(cls, configs: dict[str, Any]) -> str:
+        """Where the outputs lie below ``processed_data/<dataset>/``."""
+
+    def check(self) -> None:
+        """Raise ConfigError for what is certain to fail later (absent weights); must not load heavy packages."""
+        return None
+
+    def revision(self) -> dict[str, Any]:
+        """What else belongs into the fingerprint: revisions of models and templates."""
+        return {}
+
+    def group(self, item: Item, split: str) -> str:
+        """Items of different groups never share a shard; the group's name starts the shard's name."""
+        return ""
+
+    def setup(self, ctx: Context) -> None:
+        """Load what all items need, once per worker."""
+        return None
+
+    @abstractmethod
+    async def process(self, item: Item, ctx: Context) -> Outputs:
+        """Make one item's outputs; raise ItemError, Skip or Blocked for this item alone."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """The items of one shard, in key order. ``name`` is the shard's stem (``000003`` or ``train-000003``)."""
+
+    name: str
+    items: tuple[str, ...]
+    weight: float

@@ -1,0 +1,1 @@
+"""One module per stage: the only place where the parts meet."""

@@ -1,0 +1,1 @@
+"""Command-line readers of what the pipeline wrote."""
