@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from mmassist.core.errors import ConfigError
 
-
 T = TypeVar("T")
 
 

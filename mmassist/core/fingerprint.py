@@ -23,7 +23,9 @@ def bytes_digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
 
 
-def iter_differences(left: Mapping[str, Any], right: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+def iter_differences(
+    left: Mapping[str, Any], right: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
     """Yield ``(dotted key, left value, right value)`` for every leaf in which two settings trees differ."""
     for key in sorted({*left, *right}):
         a, b, name = left.get(key), right.get(key), f"{prefix}{key}"

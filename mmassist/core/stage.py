@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -26,12 +26,13 @@ Member = tuple[str, bytes]  # name below ``<item key>/`` and content
 class Outputs:
     """What one item became.
 
-    ``members`` may be a generator: the runtime writes each member as it comes, so a long video never sits in memory.
+    ``members`` may be a generator, plain or asynchronous: the runtime writes each member as it comes, so a long video
+    never sits in memory.
     Names must come in sorted order. ``stats`` are counts that the runtime adds up over a task; a generator may still
     fill them in while it runs.
     """
 
-    members: Iterable[Member]
+    members: Iterable[Member] | AsyncIterable[Member]
     stats: dict[str, float] = field(default_factory=dict)
 
 
@@ -83,6 +84,10 @@ class Context(Protocol):
         """What ``stage`` made of item ``key``. Raises Blocked when it is not there yet, Skip when it was skipped."""
         ...
 
+    def side(self, item: Item) -> str:
+        """``train``, ``val`` or ``test``: where the item's recording was assigned before any dialog existed."""
+        ...
+
     def count(self, name: str, amount: float = 1) -> None:
         """Add to a running statistic of the worker (shown in status, not stored with the item)."""
         ...
@@ -122,6 +127,10 @@ class Stage(ABC):
 
     def setup(self, ctx: Context) -> None:
         """Load what all items need, once per worker."""
+        return None
+
+    def close(self) -> None:
+        """Give back what ``setup`` or ``process`` took."""
         return None
 
     @abstractmethod

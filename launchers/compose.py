@@ -1,0 +1,208 @@
+"""From command-line words to checked, composed settings: one plain dict per combination.
+
+Everything a user can mistype is found here, before Hydra composes: its own messages name the mistake but not the
+nearest valid name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from hydra import compose, initialize_config_dir, main
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mmassist.core.config import build, nearest
+from mmassist.core.errors import ConfigError
+from mmassist.stages import PIPELINE
+
+CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
+GROUPS = ("dataset", "models", "llm", "encoder", "tokenizer", "judge", "setup", "cluster", "paths", "hydra/launcher")
+LAUNCHERS = ("slurm", "local", "basic")
+REQUIRED = ("stage", "dataset")
+
+
+@dataclass(frozen=True)
+class Command:
+    """The settings of the command itself; the YAML beside each key says what it does."""
+
+    stage: str
+    retry: Literal["none", "failed", "all"]
+    items: tuple[str, ...] | None
+    limit: int | None
+    on_stale: Literal["stop", "rebuild"]
+    plan: bool
+    compat: Literal["none", "reference"]
+    num_workers: int | None
+    log_level: Literal["debug", "info", "warning", "error"]
+
+    def __post_init__(self) -> None:
+        for name in ("limit", "num_workers"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}; it must be 1 or more")
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One point of the sweep: the command's settings, every section as plain values, and the launcher chosen."""
+
+    command: Command
+    sections: dict[str, dict[str, Any]]
+    launcher: str
+
+    @property
+    def dataset(self) -> str:
+        return str(self.sections["dataset"]["name"])
+
+
+def list_options(group: str) -> list[str]:
+    """The choices of a config group, sorted."""
+    return sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml"))
+
+
+def compose_command(arguments: Sequence[str]) -> list[Combination]:
+    """Compose every combination that the arguments ask for, the same with and without ``-m``.
+
+    Raises ConfigError with one line for anything that is misspelt, missing or of the wrong type.
+    """
+    words = [a for a in arguments if a not in ("-m", "--multirun")]
+    flags = [a for a in words if a.startswith("--")]
+    if flags:
+        raise ConfigError(f"unknown option {flags[0]!r}; settings are given as key=value, see --help")
+    check_words(words)
+    return _compose_all(words)
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Check names and choices of all overrides. Raises ConfigError."""
+    try:
+        overrides = OverridesParser.create().parse_overrides(list(words))
+    except HydraException as error:
+        raise ConfigError(f"cannot read the command line: {_first_line(error)}") from error
+    given = {o.key_or_group for o in overrides}
+    for name, choices in (("stage", PIPELINE), ("dataset", list_options("dataset"))):
+        if name not in given:
+            raise ConfigError(f"'{name}' is not given; say {name}=NAME with one or more of: {', '.join(choices)}")
+    valid: DictConfig | None = None
+    for override in overrides:
+        key = override.key_or_group
+        if override.is_delete() or override.is_add():
+            raise ConfigError(f"'{override.input_line}': settings can be changed, not added or removed; say key=value")
+        if key == "stage":
+            _check_choices(key, _values(override), PIPELINE)
+        elif key in GROUPS:
+            _check_choices(key, _values(override), list_options(key))
+        elif not key.startswith("hydra"):
+            valid = valid or _any_config()
+            _check_key(key, valid)
+
+
+def _check_choices(key: str, values: Iterable[str], choices: Sequence[str]) -> None:
+    for value in values:
+        if value not in choices:
+            close = nearest(value, choices)
+            rest = "" if "Valid" in close else f" All choices: {', '.join(choices)}."
+            raise ConfigError(f"{key}={value}: there is no such {key}.{close}{rest}")
+
+
+def _check_key(key: str, config: DictConfig) -> None:
+    node: Any = config
+    for depth, part in enumerate(key.split(".")):
+        if not isinstance(node, DictConfig) or part not in node:
+            prefix = ".".join(key.split(".")[:depth])
+            everywhere = [k for k in _leaf_keys(config) if k.split(".")[-1] == part]
+            if everywhere:
+                raise ConfigError(f"unknown key '{key}'. Did you mean '{everywhere[0]}'?")
+            names = [str(k) for k in node] if isinstance(node, DictConfig) else []
+            close = nearest(part, [n for n in names if n != "hydra"])
+            close = re.sub("'(.*)'", rf"'{prefix}.\1'", close) if prefix else close
+            raise ConfigError(f"unknown key '{key}'.{close}")
+        node = node._get_node(part)
+
+
+def _leaf_keys(config: DictConfig, prefix: str = "") -> list[str]:
+    found = []
+    for key in config:
+        node = config._get_node(key)
+        found += _leaf_keys(node, f"{prefix}{key}.") if isinstance(node, DictConfig) else [f"{prefix}{key}"]
+    return found
+
+
+def _values(override: Override) -> list[str]:
+    if override.is_sweep_override():
+        return [str(v).strip("'\"") for v in override.sweep_string_iterator()]
+    return [str(override.value())]
+
+
+def _any_config() -> DictConfig:
+    """A composed config of any source: they all have the same keys outside ``dataset``."""
+    merged = OmegaConf.create()
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        for name in list_options("dataset"):
+            merged = OmegaConf.merge(merged, compose("config", overrides=[f"dataset={name}"]))
+        for group in ("llm", "encoder", "tokenizer"):
+            for option in list_options(group):
+                merged = OmegaConf.merge(merged, compose("config", overrides=["dataset=" + name, f"{group}={option}"]))
+    GlobalHydra.instance().clear()
+    assert isinstance(merged, DictConfig)
+    return merged
+
+
+def _compose_all(words: Sequence[str]) -> list[Combination]:
+    found: list[Combination] = []
+
+    def collect(config: DictConfig) -> None:
+        values = OmegaConf.to_container(config, resolve=True)
+        assert isinstance(values, dict)
+        launcher = HydraConfig.get().runtime.choices["hydra/launcher"]
+        found.append(_combination({str(k): v for k, v in values.items()}, str(launcher)))
+
+    with tempfile.TemporaryDirectory(prefix="mmassist-") as scratch:
+        entry = main(version_base="1.3", config_path=str(CONF_DIR), config_name="config")(collect)
+        # Hydra prints and exits on errors unless asked for the exception itself.
+        before = os.environ.get("HYDRA_FULL_ERROR")
+        os.environ["HYDRA_FULL_ERROR"] = "1"
+        try:
+            _call_with_argv(entry, ["-m", *words, f"hydra.sweep.dir={scratch}"])
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(_first_line(error)) from error
+        finally:
+            if before is None:
+                del os.environ["HYDRA_FULL_ERROR"]
+            else:
+                os.environ["HYDRA_FULL_ERROR"] = before
+    return found
+
+
+def _call_with_argv(entry: Any, words: Sequence[str]) -> None:
+    import sys
+
+    saved = sys.argv
+    sys.argv = [saved[0], *words]
+    try:
+        entry()
+    finally:
+        sys.argv = saved
+
+
+def _combination(values: dict[str, Any], launcher: str) -> Combination:
+    sections = {k: v for k, v in values.items() if isinstance(v, dict)}
+    plain = {k: v for k, v in values.items() if not isinstance(v, dict)}
+    command = build(Command, plain, "command")
+    return Combination(command, sections, launcher)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,144 @@
+"""Run jobs on this machine: in this process (``basic``) or under a supervisor with worker children (``local``)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from launchers.jobs import Job, Sources
+from launchers.plan import Selection, UnitPlan, plan_unit, select_items
+from launchers.prepare import Sides, apply_plan, bundle_tasks, move_aside, write_elements
+from launchers.progress import JobProgress
+from launchers.supervise import Limits, Supervisor, child_environment, spawn_worker
+from launchers.worker import JsonLog, Worker, root_logging
+from launchers.workspace import Workspace
+from mmassist.core.errors import StageError
+from mmassist.core.outcome import Status
+from mmassist.io.layout import Layout, RunLayout
+from mmassist.io.lock import FolderLock
+from mmassist.io.shard import clean_dead_attempts
+
+
+@dataclass
+class JobResult:
+    """What a job did in this command and how its items stand now."""
+
+    job: Job
+    plan: UnitPlan
+    counts: Counter[Status] = field(default_factory=Counter)
+    reasons: dict[tuple[Status, str], list[str]] = field(default_factory=dict)  # items that did not succeed
+    messages: dict[str, str] = field(default_factory=dict)
+    stats: Counter[str] = field(default_factory=Counter)
+    error: str = ""
+
+    def add(self, event: dict[str, Any]) -> None:
+        """Take note of one event of a worker."""
+        if event["event"] != "item":
+            return
+        status = Status(event["status"])
+        self.counts[status] += 1
+        for name, value in event.get("stats", {}).items():
+            self.stats[name] += value
+        if status is not Status.DONE:
+            self.reasons.setdefault((status, event["reason"]), []).append(event["item"])
+            self.messages[event["item"]] = event["message"]
+
+
+class Execution:
+    """Runs the jobs of one command one after another; each is planned when its turn comes."""
+
+    def __init__(self, layout: Layout, run_id: str, run: RunLayout, sources: Sources, sides: Mapping[str, Sides]):
+        self.layout, self.run_id, self.run = layout, run_id, run
+        self._sources, self.sides = sources, sides
+
+    def run_job(self, job: Job, rebuild: bool) -> JobResult:
+        """Plan and run one job. Raises ConfigError (Locked) when another run holds its folder."""
+        lock = FolderLock(job.unit.lock, self.run_id)
+        lock.acquire()
+        try:
+            if rebuild:
+                move_aside(job.unit, self.run_id)
+                lock.acquire()
+            clean_dead_attempts(job.unit)
+            selection, plan = self.plan(job)
+            self.sides[job.dataset].save(self.layout, job.dataset)
+            apply_plan(self.layout, job, plan, self.run_id)
+            result = JobResult(job, plan)
+            bundles = bundle_tasks(plan, 1)
+            write_elements(self.run, job, plan, selection, bundles, self.run_id)
+            if bundles:
+                with JobProgress(f"{job.stage.name} {job.dataset}", plan.num_items) as progress:
+                    self._work(job, [t.name for t in bundles[0]], result, progress)
+            return result
+        finally:
+            lock.release()
+
+    def plan(self, job: Job, rebuild: bool = False) -> tuple[Selection, UnitPlan]:
+        """The job's selected items and what there is to do; changes nothing."""
+        selection = select_items(job, self._sources.listing(job), self.sides[job.dataset].of_item)
+        workspace = Workspace(job.stage, job.upstream)
+        try:
+            return selection, plan_unit(job, selection, workspace, rebuild)
+        finally:
+            workspace.close()
+
+    def _work(self, job: Job, tasks: list[str], result: JobResult, progress: JobProgress) -> None:
+        def report(event: dict[str, Any]) -> None:
+            progress.add(event)
+            result.add(event)
+
+        try:
+            if job.launcher == "basic":
+                self._run_here(job, report)
+            else:
+                self._supervise(job, tasks, report)
+        except StageError as error:
+            result.error = str(error)
+
+    def _run_here(self, job: Job, report: Any) -> None:
+        handler = JsonLog(self.run.log(f"{job.name}.00000.0"))
+        with root_logging(handler, job.command.log_level), _terminate_as_interrupt():
+            worker = Worker(self.layout.data_root, self.run, job.name, 0, 0, report, alone=True)
+            try:
+                asyncio.run(_run_all(worker))
+            finally:
+                worker.close()
+
+    def _supervise(self, job: Job, tasks: list[str], report: Any) -> None:
+        config = job.stage_config
+        cores = os.cpu_count() or 1
+        num_workers = min(job.command.num_workers or min(config.num_workers, cores), len(tasks))
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 0.9 / num_workers
+        cache = self.run.root / "cache"
+
+        def spawn(child: int) -> Any:
+            environment = child_environment(child, num_workers, 0, cache)
+            return spawn_worker(self.layout.data_root, self.run, job.name, 0, child, environment)
+
+        limits = Limits(config.item_timeout_s, memory, config.max_fail_ratio)
+        Supervisor(job.unit, self.run_id, 0, tasks, num_workers, limits, spawn, report).run()
+
+
+async def _run_all(worker: Worker) -> None:
+    for row in worker.rows:
+        await worker.run_task(row)
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """Treat SIGTERM like Ctrl-C, so that a polite kill ends with a message instead of silence."""
+
+    def interrupt(number: int, _: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,193 @@
+"""What a command asks for: one job per output folder, checked against each other and against what is on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from launchers.compose import Combination, Command
+from mmassist.core.config import meaning
+from mmassist.core.errors import ConfigError
+from mmassist.core.fingerprint import digest, iter_differences
+from mmassist.core.item import Listing
+from mmassist.core.stage import Adapter, Stage
+from mmassist.datasets import build_adapter, build_dataset_config
+from mmassist.io.layout import Layout, UnitLayout
+from mmassist.stages import PIPELINE, stage_class
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stage over one source with one set of settings: everything that shapes one output folder."""
+
+    stage: Stage
+    dataset: str
+    sections: dict[str, dict[str, Any]]
+    command: Command
+    launcher: str
+    unit: UnitLayout
+    settings: dict[str, Any]  # meaning-bearing settings, upstream's included
+    upstream: dict[str, UnitLayout]  # stage name -> folder it reads
+
+    @property
+    def compat(self) -> bool:
+        return self.command.compat == "reference"
+
+    @property
+    def name(self) -> str:
+        """``encode-holoassist-features-tiny``: names this job in run folders, logs and cluster queues."""
+        folder = type(self.stage).folder(self.stage.configs).replace("/", "-").replace("+", "-")
+        return f"{self.stage.name}-{self.dataset}-{folder}"
+
+    @property
+    def fingerprint(self) -> str:
+        return digest(self.settings)
+
+    @property
+    def stage_config(self) -> Any:
+        """The stage's own section, with the shared settings about work and limits."""
+        return self.stage.configs[self.stage.name]
+
+    def adapter(self, layout: Layout) -> Adapter:
+        """The source's reader."""
+        config = build_dataset_config(self.sections["dataset"], "dataset")
+        return build_adapter(config, layout.data_root, self.compat)
+
+
+def build_stage(name: str, sections: dict[str, dict[str, Any]]) -> Stage:
+    """Build a stage from composed sections. Raises ConfigError naming the key at fault."""
+    cls = stage_class(name)
+    configs = {}
+    for section, builder in cls.sections.items():
+        if section not in sections:
+            raise ConfigError(f"section '{section}' is missing; stage {name} needs it")
+        configs[section] = builder(sections[section], section)
+    return cls(configs)
+
+
+def settings_of(stage: Stage, sections: dict[str, dict[str, Any]], compat: bool) -> dict[str, Any]:
+    """Everything that can change the stage's bytes, as a plain tree."""
+    own = {name: meaning(config) for name, config in stage.configs.items()}
+    reads = {name: settings_of(build_stage(name, sections), sections, compat) for name in stage.reads}
+    return {
+        "stage": stage.name,
+        "version": stage.version,
+        "compat": compat,
+        **own,
+        "revision": stage.revision(),
+        "reads": reads,
+    }
+
+
+def resolve_jobs(combinations: Sequence[Combination]) -> tuple[Layout, list[Job]]:
+    """Merge the combinations into jobs, in pipeline order, sources in the order given.
+
+    Raises ConfigError for an unusable DATA_ROOT_DIR, for settings that cannot work, and for two combinations that
+    would write different things into the same folder.
+    """
+    layout = Layout(_data_root(combinations[0]))
+    jobs: dict[Path, Job] = {}
+    for combination in combinations:
+        job = _build_job(layout, combination)
+        known = jobs.get(job.unit.root)
+        if known is not None and known.settings != job.settings:
+            key, a, b = next(iter_differences(known.settings, job.settings))
+            raise ConfigError(f"'{key}' is both {a!r} and {b!r} for {layout.relative(job.unit.root)}; use one of them")
+        jobs.setdefault(job.unit.root, job)
+    ordered = sorted(jobs.values(), key=lambda job: PIPELINE.index(job.stage.name))
+    for job in ordered:
+        job.stage.check()
+    return layout, ordered
+
+
+def check_on_disk(layout: Layout, jobs: Sequence[Job]) -> list[Job]:
+    """Compare the jobs' settings with the folders they write and read.
+
+    Returns the jobs whose folder must be moved aside (``on_stale=rebuild``). Raises ConfigError naming what differs
+    when the command does not say so, and for a folder that is only read.
+    """
+    written = {job.unit.root for job in jobs}
+    stale = []
+    for job in jobs:
+        differences = _differences(job.unit, job.settings)
+        if differences and job.command.on_stale != "rebuild":
+            raise ConfigError(
+                f"{layout.relative(job.unit.root)} was made with other settings: {differences}. Use the old values, or "
+                f"on_stale=rebuild to move it aside and redo all of stage {job.stage.name} for {job.dataset}"
+            )
+        if differences:
+            stale.append(job)
+        for name, unit in job.upstream.items():
+            if unit.root in written:
+                continue
+            differences = _differences(unit, job.settings["reads"][name])
+            if differences:
+                raise ConfigError(
+                    f"{layout.relative(unit.root)}, which {job.stage.name} reads, was made with other settings: "
+                    f"{differences}. Use the old values, or redo it with stage={name} on_stale=rebuild"
+                )
+    return stale
+
+
+def _differences(unit: UnitLayout, settings: dict[str, Any]) -> str:
+    if not unit.manifest.exists():
+        return ""
+    manifest = json.loads(unit.manifest.read_text())
+    changed = iter_differences(manifest["settings"], settings)
+    found = [f"{key} is {old!r} there and {new!r} now" for key, old, new in changed]
+    more = f" and {len(found) - 4} more" if len(found) > 4 else ""
+    return "; ".join(found[:4]) + more
+
+
+def _data_root(combination: Combination) -> Path:
+    value = combination.sections["paths"].get("data_root")
+    if not value:
+        raise ConfigError(
+            "DATA_ROOT_DIR is not set; export DATA_ROOT_DIR=/folder/that/holds/datasets, or say paths.data_root=FOLDER"
+        )
+    root = Path(str(value)).expanduser().resolve()
+    if not (root / "datasets").is_dir():
+        raise ConfigError(
+            f"DATA_ROOT_DIR is {str(root)!r}, which has no folder 'datasets'; it must hold the sources in datasets/"
+        )
+    return root
+
+
+def _build_job(layout: Layout, combination: Combination) -> Job:
+    sections = combination.sections
+    stage = build_stage(combination.command.stage, sections)
+    compat = combination.command.compat == "reference"
+    stage.check()
+    upstream = {}
+    for name in stage.reads:
+        earlier = build_stage(name, sections)
+        upstream[name] = layout.unit(combination.dataset, type(earlier).folder(earlier.configs))
+    return Job(
+        stage=stage,
+        dataset=combination.dataset,
+        sections=sections,
+        command=combination.command,
+        launcher=combination.launcher,
+        unit=layout.unit(combination.dataset, type(stage).folder(stage.configs)),
+        settings=settings_of(stage, sections, compat),
+        upstream=upstream,
+    )
+
+
+class Sources:
+    """The listings of the sources a command touches, each read once."""
+
+    def __init__(self, layout: Layout):
+        self._layout = layout
+        self._listings: dict[str, Listing] = {}
+
+    def listing(self, job: Job) -> Listing:
+        """Everything the job's source holds. Raises ConfigError for a missing annotation file."""
+        which = job.sections["extract"].get("which", "needed")
+        name = f"{job.dataset}:{which}"
+        if name not in self._listings:
+            self._listings[name] = job.adapter(self._layout).list_items(which=which)  # type: ignore[call-arg]
+        return self._listings[name]

@@ -1,0 +1,188 @@
+"""Put a plan on disk: who is on which side, manifest, retired tasks, the folder's tasks, and what each element does."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import mmassist
+from launchers.jobs import Job, build_stage
+from launchers.plan import Selection, UnitPlan
+from mmassist.core.errors import ConfigError
+from mmassist.core.fingerprint import iter_differences
+from mmassist.core.item import Geometry, Item, ItemKind, Listing
+from mmassist.core.stage import Task
+from mmassist.datasets.assignment import assign
+from mmassist.io.atomic import write_json
+from mmassist.io.layout import Layout, RunLayout, UnitLayout
+from mmassist.io.shard import retire_task, save_tasks
+
+LIBRARIES = (
+    "av",
+    "numpy",
+    "open_clip_torch",
+    "simplejpeg",
+    "timm",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "webdataset",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sides:
+    """The assignment of a source's recordings to train, val and test, and the rules that made it."""
+
+    rules: dict[str, Any]
+    recordings: dict[str, str]
+    audit: Any
+    of_item: dict[str, str]  # dialog item key -> side
+
+    def save(self, layout: Layout, dataset: str) -> None:
+        """Keep the assignment in ``splits/``; from then on recordings keep their side."""
+        unit = layout.unit(dataset, "splits")
+        kept = {"rules": self.rules, "recordings": self.recordings}
+        if not unit.assignment.exists() or json.loads(unit.assignment.read_text()) != kept:
+            write_json(unit.audit, self.audit, "assignment")
+            write_json(unit.assignment, kept, "assignment")
+
+
+def assign_sides(layout: Layout, job: Job, listing: Listing) -> Sides:
+    """Assign a source's recordings, keeping the side of those in ``splits/assignment.json``.
+
+    A pure function of the source's list, what was assigned before and the rules. Raises ConfigError when the rules
+    changed and the command does not redo the splits.
+    """
+    unit = layout.unit(job.dataset, "splits")
+    split = build_stage("split", job.sections).configs["split"]
+    rules = {name: getattr(split, name) for name in ("seed", "official_eval", "group_by")}
+    existing: dict[str, str] = {}
+    if unit.assignment.exists():
+        kept = json.loads(unit.assignment.read_text())
+        existing = kept["recordings"]
+        changed = list(iter_differences(kept["rules"], rules))
+        if changed and job.command.on_stale == "rebuild":
+            existing = {}
+        elif changed:
+            key, old, new = changed[0]
+            raise ConfigError(
+                f"{layout.relative(unit.assignment)} was made with split.{key}={old!r}, now it is {new!r}; recordings "
+                f"keep their side. Use the old value, or on_stale=rebuild to assign all anew"
+            )
+    made = assign(listing.dialogs, existing, split.seed, split.official_eval, split.group_by)
+    recordings = dict(made.recordings)
+    return Sides(rules, recordings, made.audit, {item.key: recordings[item.recording] for item in listing.dialogs})
+
+
+def apply_plan(layout: Layout, job: Job, plan: UnitPlan, run_id: str) -> None:
+    """Write manifest and tasks and open retired tasks again. The caller holds the folder's lock."""
+    if not job.unit.manifest.exists():
+        write_json(job.unit.manifest, _manifest(job, run_id), "manifest")
+    for task, redo in sorted(plan.retire.items()):
+        retire_task(job.unit, task, redo, run_id)
+    save_tasks(job.unit, plan.tasks)
+
+
+def move_aside(unit: UnitLayout, run_id: str) -> Path:
+    """Move a folder made with other settings out of the way; returns where it is now."""
+    target = unit.aside(run_id)
+    unit.root.rename(target)
+    (target / "lock").unlink(missing_ok=True)
+    return target
+
+
+def bundle_tasks(plan: UnitPlan, num_elements: int) -> list[list[Task]]:
+    """Spread the waiting tasks over elements, heaviest first onto the lightest."""
+    waiting = sorted((t for t in plan.tasks if t.name in plan.todo), key=lambda t: (-t.weight, t.name))
+    bundles: list[list[Task]] = [[] for _ in range(min(num_elements, len(waiting)))]
+    loads = [0.0] * len(bundles)
+    for task in waiting:
+        lightest = min(range(len(bundles)), key=lambda i: (loads[i], i))
+        bundles[lightest].append(task)
+        loads[lightest] += task.weight
+    return bundles
+
+
+def write_elements(
+    run: RunLayout, job: Job, plan: UnitPlan, selection: Selection, bundles: Sequence[Sequence[Task]], run_id: str
+) -> None:
+    """Write the job's composed settings and one file per element with all it needs to know of its items."""
+    config = {
+        "run_id": run_id,
+        "name": job.name,
+        "stage": job.stage.name,
+        "dataset": job.dataset,
+        "compat": job.compat,
+        "sections": job.sections,
+        "unit": str(job.unit.root),
+        "upstream": {name: str(unit.root) for name, unit in job.upstream.items()},
+        "retry": job.command.retry,
+        "log_level": job.command.log_level,
+    }
+    write_json(run.config(job.name), config, "run")
+    for index, bundle in enumerate(bundles):
+        rows = [_task_row(task, plan, selection) for task in bundle]
+        write_json(run.element(job.name, index), {"tasks": rows}, "run")
+
+
+def _task_row(task: Task, plan: UnitPlan, selection: Selection) -> dict[str, Any]:
+    todo = set(plan.todo[task.name])
+    rows = []
+    for key in task.items:
+        row: dict[str, Any] = {"key": key}
+        if key in selection.items:
+            row["item"] = dataclasses.asdict(selection.items[key])
+            row["side"] = selection.sides.get(key, "")
+        row["todo"] = key in todo
+        row["attempts"] = plan.attempts.get(key, 0)
+        rows.append(row)
+    return {"name": task.name, "weight": task.weight, "items": rows}
+
+
+def read_item(row: Mapping[str, Any]) -> Item:
+    """The item of an element's row."""
+    values = dict(row)
+    values["kind"] = ItemKind(values["kind"])
+    values["sources"] = tuple(values["sources"])
+    values["geometry"] = Geometry(**values["geometry"])
+    return Item(**values)
+
+
+def _manifest(job: Job, run_id: str) -> dict[str, Any]:
+    versions = {"mmassist": mmassist.__version__, "python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            versions[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "schema_version": 1,
+        "stage": job.stage.name,
+        "dataset": job.dataset,
+        "fingerprint": job.fingerprint,
+        "settings": job.settings,
+        "versions": versions,
+        "commit": _code_commit(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created_by": run_id,
+    }
+
+
+def _code_commit() -> str:
+    """The commit of the code, or empty outside a checkout."""
+    here = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip()

@@ -1,0 +1,63 @@
+"""What the user reads at the end: one line per job, one per reason, and what to do next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from launchers.execute import JobResult
+from launchers.plan import UnitPlan
+from mmassist.core.outcome import Status
+from mmassist.io.layout import Layout
+
+MAX_EXAMPLES = 3
+
+
+def iter_summary(layout: Layout, results: Sequence[JobResult]) -> Iterator[str]:
+    """Yield the summary's lines."""
+    for result in results:
+        yield f"{result.job.stage.name:<9}{result.job.dataset:<16}{_state(result)}"
+        for (status, reason), keys in sorted(result.reasons.items()):
+            examples = ", ".join(keys[:MAX_EXAMPLES]) + (" …" if len(keys) > MAX_EXAMPLES else "")
+            yield f"  {status} ({_short(reason)}) {len(keys)}: {examples}: {result.messages[keys[0]]}"
+        if result.error:
+            yield f"  stopped: {result.error}"
+    failed = num_failed(results)
+    if failed:
+        yield f"{failed} items are failed: see ledger/ of their folder; retry=failed tries them again"
+    waiting = sum(r.counts[Status.BLOCKED] for r in results)
+    if waiting:
+        yield f"{waiting} items wait for earlier stages; a plain rerun picks them up"
+    if results and not failed and not waiting and not any(r.plan.num_items or r.error for r in results):
+        yield "all is done: nothing to do"
+
+
+def num_failed(results: Sequence[JobResult]) -> int:
+    """Items that stand as failed after the command, now or from before."""
+    now = sum(r.counts[Status.FAILED] for r in results)
+    return now + sum(n for r in results for reason, n in r.plan.rest.items() if reason.startswith("failed"))
+
+
+def iter_plan(job_name: str, plan: UnitPlan) -> Iterator[str]:
+    """Yield what one job would do and why, for ``plan=true``."""
+    yield f"{job_name}: {plan.num_items} items in {len(plan.todo)} tasks to do"
+    for title, counts in (("runs", plan.why), ("rests", plan.rest)):
+        for reason, number in sorted(counts.items()):
+            yield f"  {title}: {number} {reason}"
+    if plan.retire:
+        yield f"  opens {len(plan.retire)} committed tasks again"
+
+
+def _state(result: JobResult) -> str:
+    counts: Counter[str] = Counter()
+    counts["done"] = result.plan.rest["done"] + result.counts[Status.DONE]
+    for status in (Status.SKIPPED, Status.FAILED, Status.BLOCKED):
+        before = sum(n for reason, n in result.plan.rest.items() if reason.startswith(str(status)))
+        counts[str(status)] = before + result.counts[status]
+    new = result.counts[Status.DONE]
+    text = ", ".join(f"{number} {name}" for name, number in counts.items() if number or name == "done")
+    return f"{text} ({new} now)" if result.plan.num_items else f"{text} (nothing to do)"
+
+
+def _short(reason: str) -> str:
+    return reason if len(reason) <= 40 else f"{reason[:39]}…"

@@ -1,0 +1,87 @@
+"""The command: ``python -m launchers.run stage=… dataset=… [key=value …]``."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+
+from launchers.compose import compose_command
+from launchers.execute import Execution, JobResult
+from launchers.help import iter_help
+from launchers.jobs import Job, Sources, check_on_disk, resolve_jobs
+from launchers.prepare import Sides, assign_sides
+from launchers.receipts import new_run, snapshot_code, write_receipt
+from launchers.report import iter_plan, iter_summary, num_failed
+from mmassist.core.errors import ConfigError
+from mmassist.io.layout import Layout
+
+EXIT_OK, EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code: 0 all well, 1 items failed, 2 the user's mistake, 130 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or {"--help", "-h"} & set(words):
+        print("\n".join(iter_help()))
+        return EXIT_OK
+    try:
+        return _run(words)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER
+    except (KeyboardInterrupt, InterruptedError):
+        print("\nstopped; finished items are kept, the same command goes on from here", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _run(words: list[str]) -> int:
+    layout, jobs = resolve_jobs(compose_command(words))
+    launcher = jobs[0].launcher
+    if launcher == "slurm" and not jobs[0].command.plan and shutil.which("sbatch") is None:
+        raise ConfigError(
+            "there is no sbatch on this machine; say hydra/launcher=local (workers) or hydra/launcher=basic"
+        )
+    stale = check_on_disk(layout, jobs)
+    sources = Sources(layout)
+    sides: dict[str, Sides] = {}
+    for job in jobs:
+        if job.dataset not in sides:
+            sides[job.dataset] = assign_sides(layout, job, sources.listing(job))
+    if jobs[0].command.plan:
+        return _show_plan(layout, jobs, stale, sources, sides)
+    run_id, run = new_run(layout)
+    snapshot_code(run)
+    execution = Execution(layout, run_id, run, sources, sides)
+    if launcher == "slurm":
+        from launchers.submit import submit_jobs
+
+        rows = submit_jobs(execution, jobs, stale)
+        write_receipt(run, run_id, words, rows)
+        for row in rows:
+            print(f"{row['job']}: {row['elements']} elements in jobs {', '.join(row['job_ids']) or 'none'}")
+        print(f"submitted; run folder {run.root}")
+        return EXIT_OK
+    write_receipt(run, run_id, words, [{"job": job.name, "unit": layout.relative(job.unit.root)} for job in jobs])
+    results: list[JobResult] = []
+    try:
+        for job in jobs:
+            results.append(execution.run_job(job, job in stale))
+    finally:
+        print("\n".join(iter_summary(layout, results)))
+        print(f"run folder: {run.root}")
+    return EXIT_FAILED if num_failed(results) or any(r.error for r in results) else EXIT_OK
+
+
+def _show_plan(layout: Layout, jobs: list[Job], stale: list[Job], sources: Sources, sides: dict[str, Sides]) -> int:
+    execution = Execution(layout, "", layout.run("plan"), sources, sides)
+    for job in jobs:
+        if job in stale:
+            print(f"{layout.relative(job.unit.root)} would be moved aside and redone")
+        _, plan = execution.plan(job, rebuild=job in stale)
+        print("\n".join(iter_plan(job.name, plan)))
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""The loop over a task's items: adopt, process, record, commit. The same in every launcher."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from launchers.prepare import read_item
+from mmassist.core.errors import Blocked, ItemError, Kind, Skip, StageError
+from mmassist.core.item import Item
+from mmassist.core.outcome import Outcome, Status
+from mmassist.core.stage import Stage, Task
+from mmassist.io.fragment import Fragment, read_fragment, write_fragment
+from mmassist.io.layout import Layout, RunLayout, UnitLayout
+from mmassist.io.ledger import append_row, load_outcomes
+from mmassist.io.shard import commit_task, roll_forward
+
+log = logging.getLogger(__name__)
+
+Report = Callable[[dict[str, Any]], None]  # receives one event, such as {"event": "item", "status": "done", ...}
+PATH_ERRORS = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+MIN_ITEMS_FOR_RATIO = 50  # a share of failures means little before
+
+
+class TooManyFailures(StageError):
+    """More items failed than ``max_fail_ratio`` allows: something is plainly broken."""
+
+
+@dataclass
+class FailureGauge:
+    """Counts an element's finished and failed items; skipped and blocked ones do not count."""
+
+    limit: float
+    done: int = 0
+    failed: int = 0
+
+    def add(self, status: Status) -> None:
+        """Raises TooManyFailures beyond the limit."""
+        self.done += status is Status.DONE
+        self.failed += status is Status.FAILED
+        total = self.done + self.failed
+        if total >= MIN_ITEMS_FOR_RATIO and self.failed > self.limit * total:
+            raise TooManyFailures(
+                f"{self.failed} of {total} items failed, more than max_fail_ratio={self.limit:g} allows; "
+                "mend the cause and run again, or raise it"
+            )
+
+
+class TaskRunner:
+    """Runs tasks of one job in this process. ``attempt`` names this process's temporary files and ledger."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        context: Any,
+        layout: Layout,
+        unit: UnitLayout,
+        run: RunLayout,
+        config: Mapping[str, Any],
+        attempt: str,
+        report: Report,
+        gauge: FailureGauge,
+    ):
+        self._stage, self._context = stage, context
+        self._layout, self._unit, self._run, self._config = layout, unit, run, config
+        self._attempt, self._report, self._gauge = attempt, report, gauge
+        self._outcomes = load_outcomes(unit.ledger_dir)
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Begin no further item; what is in hand is finished and kept."""
+        self._stopping = True
+
+    async def run_task(self, row: Mapping[str, Any], careful: bool = False) -> bool:
+        """Bring one task as far as possible, ``careful`` one item at a time; True when it is committed, by whomever."""
+        task = Task(row["name"], tuple(r["key"] for r in row["items"]), row["weight"])
+        if self._unit.record(task.name).exists():
+            roll_forward(self._unit, task.name)
+            return True
+        fragments: dict[str, Fragment] = {}
+        outcomes: dict[str, Outcome] = {}
+        in_flight = asyncio.Semaphore(1 if careful else self._stage.configs[self._stage.name].items_in_flight)
+
+        async def settle(entry: Mapping[str, Any]) -> None:
+            async with in_flight:
+                if not self._stopping:
+                    await self._settle(task.name, entry, fragments, outcomes)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for entry in row["items"]:
+                    group.create_task(settle(entry))
+        except* StageError as errors:
+            raise errors.exceptions[0] from None
+        if self._unit.record(task.name).exists():  # another attempt was faster
+            roll_forward(self._unit, task.name)
+            return True
+        return self._commit(task, fragments, outcomes)
+
+    def _commit(self, task: Task, fragments: dict[str, Fragment], outcomes: dict[str, Outcome]) -> bool:
+        if any(key not in fragments and key not in outcomes for key in task.items):
+            return False  # stopped, or items outside the command's selection are still missing
+        if not fragments and any(o.status is not Status.SKIPPED for o in outcomes.values()):
+            return False  # nothing to write yet: the task stays open for a later run
+        commit_task(self._unit, task, fragments, outcomes, self._attempt, self._config["run_id"])
+        return True
+
+    async def _settle(
+        self, task: str, entry: Mapping[str, Any], fragments: dict[str, Fragment], outcomes: dict[str, Outcome]
+    ) -> None:
+        key = entry["key"]
+        known = self._outcomes.get(key)
+        item = read_item(entry["item"]) if "item" in entry else None
+        inputs = self._context.inputs(item) if item else ""
+        found = read_fragment(self._unit.fragment(task, key))
+        if found is not None and (item is None or found.inputs == inputs):
+            fragments[key] = found
+            if entry["todo"]:
+                self._report({"event": "item", "item": key, "status": Status.DONE, "adopted": True})
+            return
+        settled_here = known is not None and known.run_id == self._config["run_id"] and known.status is not Status.DONE
+        if item is None or not entry["todo"] or settled_here:
+            if known is not None:
+                outcomes[key] = known
+            return
+        attempt = entry["attempts"] + 1
+        result = await self._attempt_item(task, item, inputs, attempt)
+        if isinstance(result, Fragment):
+            fragments[key] = result
+            status = Status.DONE
+        else:
+            outcomes[key] = result
+            status = result.status
+        self._gauge.add(status)
+
+    async def _attempt_item(self, task: str, item: Item, inputs: str, attempt: int) -> Fragment | Outcome:
+        """One attempt at one item; everything that is the item's own fault becomes an outcome."""
+        begin = time.monotonic()
+        self._report({"event": "start", "item": item.key, "task": task, "attempt": attempt, "inputs": inputs})
+        blank = Outcome(item.key, Status.FAILED, inputs=inputs, attempt=attempt, task=task)
+        try:
+            with self._context.in_hand(task, item):
+                outputs = await self._stage.process(item, self._context)
+                fragment = await write_fragment(self._unit.fragment(task, item.key), item.key, inputs, outputs)
+        except Skip as skip:
+            outcome = replace(blank, status=Status.SKIPPED, reason=skip.reason, message=skip.message)
+        except Blocked as blocked:
+            outcome = replace(blank, status=Status.BLOCKED, reason=blocked.by, message=str(blocked))
+        except ItemError as error:
+            outcome = self._failed(blank, error.kind, error.message, error)
+        except StageError:
+            raise
+        except MemoryError as error:
+            outcome = self._failed(blank, Kind.OUT_OF_MEMORY, "the process ran out of memory", error)
+        except OSError as error:
+            # A file server's hiccup may be over in a minute; a path that is wrong stays wrong.
+            kind = Kind.PERMANENT if isinstance(error, PATH_ERRORS) else Kind.TRANSIENT
+            outcome = self._failed(blank, kind, f"{type(error).__name__}: {error}", error)
+        except Exception as error:
+            outcome = self._failed(blank, Kind.PERMANENT, f"{type(error).__name__}: {error}", error)
+        else:
+            seconds = time.monotonic() - begin
+            self._report(
+                {"event": "item", "item": item.key, "status": Status.DONE, "stats": fragment.stats, "seconds": seconds}
+            )
+            return fragment
+        outcome = self._record(outcome)
+        what = {"item": item.key, "status": outcome.status, "reason": outcome.reason, "message": outcome.message}
+        self._report({"event": "item", **what})
+        return outcome
+
+    def _failed(self, blank: Outcome, kind: Kind, message: str, error: BaseException) -> Outcome:
+        path = self._run.traceback(self._config["name"], blank.item, blank.attempt)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(traceback.format_exception(error)))
+        return replace(blank, reason=str(kind), message=message, traceback=self._layout.relative(path))
+
+    def _record(self, outcome: Outcome) -> Outcome:
+        return record_outcome(self._unit, outcome, self._config["run_id"], self._attempt)
+
+
+def record_outcome(unit: UnitLayout, outcome: Outcome, run_id: str, writer: str) -> Outcome:
+    """Stamp an outcome with run and time and append it to the writer's ledger."""
+    stamped = replace(outcome, run_id=run_id, time=datetime.now(UTC).isoformat(timespec="milliseconds"))
+    append_row(unit.ledger(f"{run_id}.{writer}"), stamped.to_row())
+    return stamped
+
+
+def attempt_name(run_id: str, element: int, child: int, pid: int) -> str:
+    """A name no other process of any run has: it keeps attempts' files apart."""
+    return f"{run_id}-{element}-{child}-{pid}"

@@ -1,0 +1,51 @@
+"""A stage on its folders: what an item is made from, and where earlier stages' outputs are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mmassist.core.fingerprint import digest
+from mmassist.core.item import Item, ItemKind
+from mmassist.core.stage import Stage
+from mmassist.io.layout import UnitLayout
+from mmassist.io.reader import ShardItem, UnitReader
+from mmassist.stages import stage_class
+
+SIDED = ("split", "pack")  # stages whose outputs depend on the side an item's recording is on
+
+
+class Workspace:
+    """Reads the upstream folders as they are when first looked at."""
+
+    def __init__(self, stage: Stage, upstream: Mapping[str, UnitLayout]):
+        self._stage, self._upstream = stage, upstream
+        self._readers: dict[str, UnitReader] = {}
+
+    def read(self, stage: str, key: str) -> ShardItem:
+        """One item of an earlier stage. Raises Skip or Blocked."""
+        return self._reader(stage).read(key)
+
+    def inputs(self, item: Item, side: str) -> str:
+        """Digest of what the stage makes ``item`` from; changes when any of it changes or appears."""
+        if not self._stage.reads:
+            return item.digest
+        parts: dict[str, str | None] = {}
+        for name in self._stage.reads:
+            parts[name] = self._reader(name).digest(upstream_key(item, name))
+        return digest({"reads": parts, "side": side if self._stage.name in SIDED else ""})
+
+    def close(self) -> None:
+        for reader in self._readers.values():
+            reader.close()
+
+    def _reader(self, stage: str) -> UnitReader:
+        if stage not in self._readers:
+            self._readers[stage] = UnitReader(self._upstream[stage], stage)
+        return self._readers[stage]
+
+
+def upstream_key(item: Item, stage: str) -> str:
+    """The key under which ``stage`` keeps what belongs to ``item``: the video's for stages over videos."""
+    if stage_class(stage).kind is ItemKind.MEDIA and item.media_key:
+        return item.media_key
+    return item.key

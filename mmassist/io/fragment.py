@@ -1,0 +1,125 @@
+"""One finished item of an open task: its tar members, then what the shard's index and record need to know.
+
+Layout: tar members | JSON trailer | 8-byte length of the trailer | magic. The tar part is copied into the shard as it
+is, so an adopted item gives the same bytes as a fresh one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mmassist.core.fingerprint import canonical_json
+from mmassist.core.stage import Member, Outputs
+from mmassist.io import faults, tar
+from mmassist.io.atomic import commit
+
+MAGIC = b"mmpart01"
+_LENGTH = struct.Struct(">Q")
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """``members`` are ``(name, offset, size)`` of contents, offsets from the fragment's first byte."""
+
+    path: Path
+    item: str
+    inputs: str
+    digest: str  # of the tar bytes
+    size: int  # of the tar bytes
+    members: list[tuple[str, int, int]]
+    stats: dict[str, float]
+
+
+async def write_fragment(path: Path, item: str, inputs: str, outputs: Outputs) -> Fragment:
+    """Write an item's members as they come and commit the file.
+
+    Raises whatever making a member raises; then nothing stays behind.
+    """
+    sha, offset, previous = hashlib.sha256(), 0, ""
+    members: list[tuple[str, int, int]] = []
+    with commit(path, "fragment") as file:
+        async for name, content in _iterate(outputs):
+            assert name > previous, f"member {name!r} of {item} comes after {previous!r}"
+            previous = name
+            full = f"{item}/{name}"
+            chunk = b"".join((tar.header(full, len(content)), content, b"\0" * tar.padding(len(content))))
+            file.write(chunk)
+            sha.update(chunk)
+            members.append((full, offset + tar.BLOCK, len(content)))
+            offset += len(chunk)
+            faults.reached("fragment:member")
+        fragment = Fragment(path, item, inputs, sha.hexdigest()[:32], offset, members, dict(outputs.stats))
+        _write_trailer(file, fragment)
+    return fragment
+
+
+def copy_fragment(path: Path, fragment: Fragment, source: BinaryIO, start: int) -> None:
+    """Make a fragment again from an item's bytes in a shard, beginning at ``start``."""
+    with commit(path, "fragment") as file:
+        source.seek(start)
+        copy_bytes(source, file, fragment.size)
+        _write_trailer(file, fragment)
+
+
+def _write_trailer(file: BinaryIO, fragment: Fragment) -> None:
+    trailer = canonical_json(
+        {
+            "item": fragment.item,
+            "inputs": fragment.inputs,
+            "digest": fragment.digest,
+            "size": fragment.size,
+            "members": [list(m) for m in fragment.members],
+            "stats": fragment.stats,
+        }
+    ).encode()
+    file.write(trailer + _LENGTH.pack(len(trailer)) + MAGIC)
+
+
+async def _iterate(outputs: Outputs) -> AsyncIterator[Member]:
+    if isinstance(outputs.members, AsyncIterable):
+        async for member in outputs.members:
+            yield member
+    else:
+        for member in outputs.members:
+            yield member
+
+
+def read_fragment(path: Path) -> Fragment | None:
+    """What ``path`` holds, or None when there is no whole fragment (never the case after a plain kill)."""
+    tail = _LENGTH.size + len(MAGIC)
+    try:
+        with path.open("rb") as file:
+            end = file.seek(0, 2)
+            if end < tail:
+                return None
+            file.seek(end - tail)
+            length, magic = _LENGTH.unpack(file.read(_LENGTH.size))[0], file.read(len(MAGIC))
+            if magic != MAGIC or length > end - tail:
+                return None
+            file.seek(end - tail - length)
+            values: dict[str, Any] = json.loads(file.read(length))
+    except FileNotFoundError:
+        return None
+    if values["size"] != end - tail - length:
+        return None
+    members = [(name, offset, size) for name, offset, size in values.pop("members")]
+    return Fragment(path=path, members=members, **values)
+
+
+def copy_bytes(source: BinaryIO, target: BinaryIO, size: int, sha: Any = None) -> None:
+    """Copy exactly ``size`` bytes; raises EOFError when the source is shorter."""
+    left = size
+    while left:
+        chunk = source.read(min(left, 1 << 20))
+        if not chunk:
+            raise EOFError(f"{size - left} of {size} bytes were there")
+        target.write(chunk)
+        if sha is not None:
+            sha.update(chunk)
+        left -= len(chunk)

@@ -1,0 +1,94 @@
+"""A sample before it becomes ids, and what all its parts cost: shared by both ways of finding sample boundaries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmassist.core.rng import rng
+from mmassist.packing.chat_format import ChatFormat
+from mmassist.packing.conversation import Frames, Message, Turn, frame_span
+from mmassist.packing.wording import PERSONAS, SUMMARY_PERSONA, SUMMARY_REQUEST, knowledge_text
+
+
+@dataclass(frozen=True)
+class SplitRules:
+    """What a sample may hold. ``max_seq_len`` 0: no limit. ``context_frames``: fewest and most frames kept of a wait."""
+
+    max_seq_len: int
+    context_frames: tuple[int, int]
+    max_summary_tokens: int
+    has_knowledge: bool
+    has_summary: bool
+    is_summary_only: bool
+    seed: int
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One sample: its system message, its part of the conversation, and the summary at its end if there is one."""
+
+    clip_idx: int
+    opening: Message
+    body: tuple[Turn, ...]
+    tail: tuple[Turn, ...]
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        return (self.opening, *self.body, *self.tail)
+
+    @property
+    def progress(self) -> str | None:
+        """The summary that the sample teaches, None without one."""
+        last = self.tail[-1] if self.tail else None
+        return last.content if isinstance(last, Message) else None
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The frames ``[start, end)`` of the sample, the summary's frame included."""
+        found = frame_span(self.turns)
+        assert found is not None, "every assistant turn has a frame before it"
+        return found
+
+
+class Drafter:
+    """The parts of one dialog's samples. Draws depend on seed, item, dialog and sample alone."""
+
+    def __init__(self, rules: SplitRules, chat: ChatFormat, item_key: str, user_id: str, knowledge: str):
+        self.rules = rules
+        self.chat = chat
+        self._key = (rules.seed, item_key, user_id)
+        self._knowledge = knowledge.strip() if rules.has_knowledge else ""
+
+    def opening(self, clip_idx: int, progress: str, with_knowledge: bool) -> Message:
+        """The system message: who the assistant is, what happened before, what it knows."""
+        if self.rules.is_summary_only:
+            persona = SUMMARY_PERSONA
+        else:
+            persona = rng("persona", *self._key, clip_idx).choice(PERSONAS)
+        knowledge = knowledge_text(self._knowledge) if with_knowledge and self._knowledge else ""
+        return Message("system", " ".join(part for part in (persona, progress, knowledge) if part))
+
+    def num_context_frames(self, clip_idx: int, attempt: int = 0) -> int:
+        """How much of a wait the next sample keeps, drawn evenly."""
+        low, high = self.rules.context_frames
+        return rng("context", *self._key, clip_idx, attempt).randint(low, high)
+
+    def tail(self, end: int, progress: str) -> tuple[Turn, ...]:
+        """The request to sum up, one more frame, and the answer."""
+        return (Message("system", SUMMARY_REQUEST), Frames(end, end + 1), Message("assistant", progress))
+
+    def cost(self, turn: Turn) -> int:
+        """Tokens of one element.
+
+        In summary-only samples an assistant turn leaves and joins two runs of frames: it costs one separator at most.
+        """
+        if self.rules.is_summary_only and isinstance(turn, Message) and turn.is_assistant:
+            return int(self.chat.has_separator)
+        return self.chat.num_tokens(turn)
+
+    def total(self, turns: tuple[Turn, ...]) -> int:
+        return sum(self.cost(turn) for turn in turns)
+
+    def tail_cost(self, tail: tuple[Turn, ...]) -> int:
+        """Tokens of the summary's part, whose assistant message always stays."""
+        return sum(self.chat.num_tokens(turn) for turn in tail)

@@ -1,0 +1,58 @@
+"""Which pictures can be trusted once something in the data was broken."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Packet(Protocol):
+    """The three facts about a compressed picture that matter here (as PyAV's packets state them)."""
+
+    @property
+    def pts(self) -> int | None: ...
+    @property
+    def is_keyframe(self) -> bool: ...
+    @property
+    def is_corrupt(self) -> bool: ...
+
+
+class DamageTracker:
+    """Follows the packets in decoding order and tells which pictures may show rubbish.
+
+    A decoder that has met a broken packet goes on with the remains: pictures look plausible but smeared until the next
+    key picture. So from the damage to the next sound key packet everything is doubtful, and so are the leading
+    pictures of that key packet, which are shown before it and built on what came before the damage. A stream that
+    does not begin with a key packet counts as damaged from its start.
+    """
+
+    def __init__(self) -> None:
+        self._is_first = True
+        self._waits_for_key = False
+        self._sound_from: int | None = None  # pts of the key packet that ended the last damage
+        self._doubtful: set[int] = set()
+
+    def feed(self, packet: Packet) -> None:
+        """Note a packet that is about to be decoded."""
+        if self._is_first:
+            self._is_first, self._waits_for_key = False, not packet.is_keyframe
+        if self._waits_for_key and packet.is_keyframe and not packet.is_corrupt:
+            self._waits_for_key = False
+            self._sound_from = packet.pts
+        leads = packet.pts is not None and self._sound_from is not None and packet.pts < self._sound_from
+        if packet.pts is not None and (self._waits_for_key or leads):
+            self._doubtful.add(packet.pts)
+
+    def hit(self, pts: int | None) -> None:
+        """Note that the packet or picture ``pts``, fed last or earlier, is broken."""
+        self._waits_for_key = True
+        if pts is not None:
+            self._doubtful.add(pts)
+
+    def is_trusted(self, pts: int | None) -> bool:
+        """Tell whether the picture ``pts``, coming out of the decoder now, shows what was filmed."""
+        if pts is None:
+            return not self._waits_for_key
+        if pts in self._doubtful:
+            self._doubtful.discard(pts)
+            return False
+        return True
