@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hydra import compose, initialize_config_dir, main
-from hydra.core.global_hydra import GlobalHydra
+from hydra import main
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -69,6 +69,8 @@ class Combination:
 
 def list_options(group: str) -> list[str]:
     """The choices of a config group, sorted."""
+    if group == "hydra/launcher":
+        return sorted(LAUNCHERS)  # ``basic`` is Hydra's own file
     return sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml"))
 
 
@@ -105,7 +107,7 @@ def check_words(words: Sequence[str]) -> None:
         elif key in GROUPS:
             _check_choices(key, _values(override), list_options(key))
         elif not key.startswith("hydra"):
-            valid = valid or _any_config()
+            valid = valid or _every_key()
             _check_key(key, valid)
 
 
@@ -142,21 +144,24 @@ def _leaf_keys(config: DictConfig, prefix: str = "") -> list[str]:
 
 def _values(override: Override) -> list[str]:
     if override.is_sweep_override():
-        return [str(v).strip("'\"") for v in override.sweep_string_iterator()]
+        return [v.strip("'\"") for v in map(str, override.sweep_string_iterator())]
     return [str(override.value())]
 
 
-def _any_config() -> DictConfig:
-    """A composed config of any source: they all have the same keys outside ``dataset``."""
-    merged = OmegaConf.create()
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        for name in list_options("dataset"):
-            merged = OmegaConf.merge(merged, compose("config", overrides=[f"dataset={name}"]))
-        for group in ("llm", "encoder", "tokenizer"):
-            for option in list_options(group):
-                merged = OmegaConf.merge(merged, compose("config", overrides=["dataset=" + name, f"{group}={option}"]))
-    GlobalHydra.instance().clear()
+def _every_key() -> DictConfig:
+    """All keys that some combination of choices has; what a combination lacks, Hydra itself refuses."""
+    trees: list[Any] = [OmegaConf.load(CONF_DIR / "config.yaml")]
+    for group in GROUPS[:-1]:
+        is_global = group in ("dataset", "cluster", "models")
+        for name in list_options(group):
+            tree = OmegaConf.load(CONF_DIR / group / f"{name}.yaml")
+            trees.append(tree if is_global else OmegaConf.create({group: tree}))
+    for name in list_options("stages"):
+        trees.append(OmegaConf.create({name: OmegaConf.load(CONF_DIR / "stages" / f"{name}.yaml")}))
+    merged = OmegaConf.merge(*trees)
     assert isinstance(merged, DictConfig)
+    for key in ("defaults", "hydra"):
+        merged.pop(key, None)
     return merged
 
 
@@ -187,8 +192,6 @@ def _compose_all(words: Sequence[str]) -> list[Combination]:
 
 
 def _call_with_argv(entry: Any, words: Sequence[str]) -> None:
-    import sys
-
     saved = sys.argv
     sys.argv = [saved[0], *words]
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from launchers.workspace import Workspace
+from mmassist.core.errors import Skip
 from mmassist.core.item import Item
 from mmassist.core.rng import rng
 from mmassist.core.stage import Adapter, Stage
@@ -72,7 +73,10 @@ class RuntimeContext:
         return self._workspace.read(stage, key)
 
     def side(self, item: Item) -> str:
-        return self._sides[item.key]
+        side = self._sides[item.key]
+        if not side:
+            raise Skip("no_side", f"recording {item.recording} is on no side of the split, see splits/audit.json")
+        return side
 
     def count(self, name: str, amount: float = 1) -> None:
         self.statistics[name] += amount  # type: ignore[assignment]

@@ -98,8 +98,6 @@ def resolve_jobs(combinations: Sequence[Combination]) -> tuple[Layout, list[Job]
             raise ConfigError(f"'{key}' is both {a!r} and {b!r} for {layout.relative(job.unit.root)}; use one of them")
         jobs.setdefault(job.unit.root, job)
     ordered = sorted(jobs.values(), key=lambda job: PIPELINE.index(job.stage.name))
-    for job in ordered:
-        job.stage.check()
     return layout, ordered
 
 

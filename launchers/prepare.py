@@ -78,8 +78,9 @@ def assign_sides(layout: Layout, job: Job, listing: Listing) -> Sides:
                 f"keep their side. Use the old value, or on_stale=rebuild to assign all anew"
             )
     made = assign(listing.dialogs, existing, split.seed, split.official_eval, split.group_by)
-    recordings = dict(made.recordings)
-    return Sides(rules, recordings, made.audit, {item.key: recordings[item.recording] for item in listing.dialogs})
+    of_item = {item.key: made.sides.get(item.recording, "") for item in listing.dialogs}
+    values = made.to_json()
+    return Sides(rules, values["recordings"], values["audit"], of_item)
 
 
 def apply_plan(layout: Layout, job: Job, plan: UnitPlan, run_id: str) -> None:

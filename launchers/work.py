@@ -85,17 +85,19 @@ class TaskRunner:
             return True
         fragments: dict[str, Fragment] = {}
         outcomes: dict[str, Outcome] = {}
-        in_flight = asyncio.Semaphore(1 if careful else self._stage.configs[self._stage.name].items_in_flight)
+        waiting = iter(row["items"])
 
-        async def settle(entry: Mapping[str, Any]) -> None:
-            async with in_flight:
-                if not self._stopping:
-                    await self._settle(task.name, entry, fragments, outcomes)
+        async def work() -> None:
+            for entry in waiting:
+                if self._stopping:
+                    return
+                await self._settle(task.name, entry, fragments, outcomes)
+                await asyncio.sleep(0)  # stages may never wait for anything: let a stop or an error through
 
         try:
             async with asyncio.TaskGroup() as group:
-                for entry in row["items"]:
-                    group.create_task(settle(entry))
+                for _ in range(1 if careful else self._stage.configs[self._stage.name].items_in_flight):
+                    group.create_task(work())
         except* StageError as errors:
             raise errors.exceptions[0] from None
         if self._unit.record(task.name).exists():  # another attempt was faster

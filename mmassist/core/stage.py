@@ -72,9 +72,15 @@ class Context(Protocol):
 
     data_root: Path  # DATA_ROOT_DIR; sources of items are relative to it
     compat: bool  # True: the reference's rules, for comparison only
-    adapter: Adapter
-    llm: LanguageModel
-    encoder: ImageEncoder
+
+    @property
+    def adapter(self) -> Adapter: ...
+
+    @property
+    def llm(self) -> LanguageModel: ...
+
+    @property
+    def encoder(self) -> ImageEncoder: ...
 
     def rng(self, purpose: str, key: str) -> random.Random:
         """A generator that depends on the run's seed, ``purpose`` and ``key`` alone."""

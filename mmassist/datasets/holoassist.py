@@ -233,7 +233,7 @@ def _read_duration(record: dict[str, Any], compat: bool) -> tuple[float, str]:
     if compat and whole_s is not None:
         return whole_s, ""
     parts = re.fullmatch(r"\s*(\d+):(\d+):(\d+(?:\.\d+)?)\s*", str(duration.get("raw")))
-    raw_s = int(parts[1]) * 3600 + int(parts[2]) * 60 + float(parts[3]) if parts else 0.0
+    raw_s = round(int(parts[1]) * 3600 + int(parts[2]) * 60 + float(parts[3]), 6) if parts else 0.0
     if raw_s > 0:
         return raw_s, ""
     if whole_s is not None and whole_s > 0:

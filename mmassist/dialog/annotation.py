@@ -17,13 +17,13 @@ _REFERENCE_FLUSH_LEFT = frozenset({"wtag"})
 class ClipRule:
     """When a generation window is full and what its text shows.
 
-    A window closes after the step that lifts its count above ``max_units``: seven steps for 6 and ``steps``. ``lines``
-    counts what is written (a step and its substeps). The text shows every step of the recording, or ``num_before``
-    steps before the window to ``num_after`` behind it; substeps always only inside the window.
+    A window closes after the step that lifts its count above ``max_units``: seven steps for 6 and ``steps``. ``units``
+    counts the lines that are written (a step and its substeps). The text shows every step of the recording, or
+    ``num_before`` steps before the window to ``num_after`` behind it; substeps always only inside the window.
     """
 
     max_units: int = 6
-    counts: Literal["steps", "lines"] = "lines"
+    counts: Literal["steps", "units"] = "units"
     num_before: int | None = None
     num_after: int | None = None
 
@@ -111,7 +111,9 @@ def _window(annotation: Annotation, groups: list[tuple[int, int]], index: int) -
     start = _window_start(annotation, groups[index])
     first, last = groups[index]
     ends = [step.end_s for step in annotation.steps[first:last]]
-    ends += [sub.start_s if sub.end_s is None else sub.end_s for s in annotation.steps[first:last] for sub in s.substeps]
+    ends += [
+        sub.start_s if sub.end_s is None else sub.end_s for s in annotation.steps[first:last] for sub in s.substeps
+    ]
     end = _ceil_tenth(max(ends))
     # Times that start at 0 are the video's own; a later start means a stretch whose length is not the video's.
     if annotation.start_s == 0 and annotation.duration_s > 0:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+from mmassist.dialog.label import INITIATIVES
 from mmassist.dialog.turn import ANSWER_WITHIN_S, Turn
 
 MERGE_WITHIN_S = 1.0  # refinement may join turns of one speaker that are closer than this
@@ -36,7 +38,7 @@ def check_turns(turns: Sequence[Turn], window: Window) -> list[str]:
             reasons.append(f"empty: the turn at {turn.time_s:.1f} s has no text")
         elif turn.content.startswith("("):
             reasons.append(f"not_dialog: the turn at {turn.time_s:.1f} s is a remark, not something said")
-    for before, after in zip(turns, turns[1:], strict=False):
+    for before, after in pairwise(turns):
         if after.time_s < before.time_s - _EPSILON_S:
             reasons.append(f"not_in_order: the turn at {after.time_s:.1f} s comes behind {before.time_s:.1f} s")
     if window.is_first and not turns[0].is_user:
@@ -47,9 +49,12 @@ def check_turns(turns: Sequence[Turn], window: Window) -> list[str]:
 def check_refined(refined: Sequence[Turn], original: Sequence[Turn], window: Window) -> list[str]:
     """Reasons against a refinement: those of ``check_turns``, and changed times, lost user turns, lost assistant turns.
 
-    Assistant turns may only disappear into a neighbour closer than MERGE_WITHIN_S.
+    Assistant turns may only disappear into a neighbour closer than MERGE_WITHIN_S, and must have an initiative.
     """
     reasons = check_turns(refined, window)
+    for turn in refined:
+        if not turn.is_user and not turn.labels.startswith(INITIATIVES):
+            reasons.append(f"no_label: the assistant's turn at {turn.time_s:.1f} s has no initiative")
     before, after = (Counter(t.time_s for t in turns if t.is_user) for turns in (original, refined))
     for time_s in sorted(before.keys() | after.keys()):
         if before[time_s] > after[time_s]:

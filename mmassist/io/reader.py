@@ -67,8 +67,8 @@ class UnitReader:
             outcome = self._outcomes.get(key)
             if outcome is not None and outcome.status is Status.SKIPPED:
                 raise Skip(outcome.reason, f"{self._stage} skipped it: {outcome.message or outcome.reason}")
-            state = f" ({outcome.status}: {outcome.reason})" if outcome else ""
-            raise Blocked(f"{self._stage} of {key}{state}")
+            state = f"{outcome.status}: {outcome.reason}" if outcome else "not done yet"
+            raise Blocked(f"{self._stage} ({state})")
         handle, index = self._open(task)
         return ShardItem(self._unit.shard(task), handle, key, index["items"][key])
 

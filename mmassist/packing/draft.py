@@ -12,7 +12,7 @@ from mmassist.packing.wording import PERSONAS, SUMMARY_PERSONA, SUMMARY_REQUEST,
 
 @dataclass(frozen=True)
 class SplitRules:
-    """What a sample may hold. ``max_seq_len`` 0: no limit. ``context_frames``: fewest and most frames kept of a wait."""
+    """What a sample may hold: ``max_seq_len`` 0 is no limit, ``context_frames`` the least and most kept of a wait."""
 
     max_seq_len: int
     context_frames: tuple[int, int]

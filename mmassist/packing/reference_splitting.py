@@ -1,9 +1,9 @@
 """Sample boundaries as the reference draws them, for comparison only (``compat=reference``).
 
-It differs from ``splitting`` in four ways: one reserve for the summary instead of the summary's own length; kept context
-that may reach back into the previous sample; everything before the last wait lost, goal and knowledge included, when the
-first assistant turn does not fit; and the last frame of the store never used. Where it would try the same cut for ever,
-the exchange is left out as ``too_long``. Whatever it drops in silence is counted here.
+It differs from ``splitting`` in four ways: one reserve for the summary instead of the summary's own length; kept
+context that may reach back into the previous sample; everything before the last wait lost, goal and knowledge included,
+when the first assistant turn does not fit; and the last frame of the store never used. Where it would try the same cut
+for ever, the exchange is left out as ``too_long``. Whatever it drops in silence is counted here.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def split_like_reference(turns: Sequence[Turn], drafter: Drafter, num_frames: in
             report.drop_turns(rest, "unanswered")
             break
         if not accepted and exceeding is not None:
-            attempt += 1
-            rest = _discard(rest, exceeding, context, attempt, report)
+            attempt = attempt + 1 if attempt < MAX_ATTEMPTS else 0
+            rest = _discard(rest, exceeding, context if attempt else None, report)
             continue
         attempt = 0
         body, rest = rest[:accepted], rest[accepted:]
@@ -77,13 +77,11 @@ def _accept(turns: tuple[Turn, ...], room: int, drafter: Drafter) -> tuple[int, 
     return accepted, None
 
 
-def _discard(
-    rest: tuple[Turn, ...], exceeding: int, context: int, attempt: int, report: FillReport
-) -> tuple[Turn, ...]:
-    """Lose everything before the last wait; the wait keeps ``context`` frames."""
-    last = max((i for i, t in enumerate(rest[:exceeding]) if isinstance(t, Frames)), default=exceeding)
+def _discard(rest: tuple[Turn, ...], exceeding: int, context: int | None, report: FillReport) -> tuple[Turn, ...]:
+    """Lose everything before the last wait, which keeps ``context`` frames; None gives the assistant turn up."""
+    last = max(i for i, turn in enumerate(rest[:exceeding]) if isinstance(turn, Frames))
     run = rest[last]
-    if attempt >= MAX_ATTEMPTS or not isinstance(run, Frames):
+    if context is None or not isinstance(run, Frames):
         report.drop_turns(rest[: exceeding + 1], "too_long")
         return rest[exceeding + 1 :]
     report.drop_turns(rest[:last], "lead_in")

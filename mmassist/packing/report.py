@@ -1,6 +1,6 @@
 """What became of the frames and turns of one dialog item: how full its samples are, and what was left out and why.
 
-Every count is a flat number that adds up over items, tasks and data sets: ``tokens / capacity_tokens`` is the fill rate.
+Every count is a flat number that adds up over items, tasks and sources: ``tokens / capacity_tokens`` is the fill rate.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ class FillReport:
     """Counts of one item.
 
     ``samples``, ``tokens``, ``capacity_tokens`` (L per sample; the length itself where L is unlimited), ``frames``,
-    ``turns``, ``answers`` (assistant turns among them), ``dialogs``; ``fill_<n>0`` is a histogram of samples over the
-    fill rate in steps of a tenth. ``dropped_<unit>_<reason>`` counts what was left out, with units ``dialogs``,
-    ``turns``, ``frames`` and ``samples``.
+    ``turns``, ``answers`` (assistant turns among them), ``dialogs``, ``summaries``; ``fill_<n>0`` is a histogram of
+    samples over the fill rate in steps of a tenth. ``dropped_<unit>_<reason>`` counts what was left out, with units
+    ``dialogs``, ``turns``, ``frames`` and ``samples``; ``dropped_answers`` the assistant turns among the turns.
     """
 
     def __init__(self) -> None:
@@ -62,5 +62,7 @@ class FillReport:
 
     def reasons(self) -> str:
         """One line of what was dropped, for a skip message."""
-        parts = [f"{name.removeprefix('dropped_')} {int(value)}" for name, value in self.stats().items() if "drop" in name]
+        parts = [
+            f"{name.removeprefix('dropped_')} {int(value)}" for name, value in self.stats().items() if "drop" in name
+        ]
         return ", ".join(parts) or "nothing to pack"

@@ -3,11 +3,12 @@
 The unit is an *exchange*: everything up to and including one assistant turn. A sample is the longest run of exchanges
 that fits together with its summary, and the rest goes on in the next one. What a cut leaves out is bounded and counted:
 
-* of the wait before a sample's first exchange only the last k frames stay (the reference keeps context likewise, but its
-  k frames may reach back into the previous sample; here they never do);
-* where the first exchange alone is too long, frames go and words stay: a silent lead-in never costs the goal (first user
-  turn) or the knowledge;
-* an exchange whose words do not fit is left out as ``too_long``; goal and knowledge move on to the next exchange.
+* of the wait before a later sample's first exchange only the last k frames stay (the reference keeps context likewise,
+  but its k frames may reach back into the previous sample; here they never do);
+* where the first exchange alone is too long, frames go and words stay: a silent lead-in never costs the goal (first
+  user turn) or the knowledge;
+* an exchange whose words do not fit is left out as ``too_long``; goal and knowledge move on to the next exchange;
+* the frame of a summary is not used again: where the next turn needs it, the cut moves to an earlier exchange.
 
 So every assistant turn is in exactly one sample or in the report, and no frame is in two samples of one dialog.
 """
@@ -43,9 +44,7 @@ class Exchange:
         return found
 
 
-def split_conversation(
-    turns: Sequence[Turn], drafter: Drafter, num_frames: int, report: FillReport
-) -> list[Draft]:
+def split_conversation(turns: Sequence[Turn], drafter: Drafter, num_frames: int, report: FillReport) -> list[Draft]:
     """Cut one indexed conversation into samples; ``num_frames`` is the size of the frame store."""
     return _Splitter(turns, drafter, num_frames, report).run()
 
@@ -132,25 +131,27 @@ class _Splitter:
 
     def _leave_out(self, turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
         """Count an exchange as too long; returns its goal and knowledge, which belong to what comes next."""
-        kept = tuple(t for t in turns if isinstance(t, Message) and (t is self.goal or t.role == "system"))
-        self.report.drop_turns([t for t in turns if t not in kept], "too_long")
+        kept = tuple(t for t in turns if isinstance(t, Message) and self._is_kept(t))
+        self.report.drop_turns([t for t in turns if isinstance(t, Frames) or not self._is_kept(t)], "too_long")
         return kept
 
+    def _is_kept(self, message: Message) -> bool:
+        return message is self.goal or message.role == "system"
+
     def _extend(self, position: int, room: int, used: int) -> tuple[int, tuple[Turn, ...]]:
-        """How many exchanges fit together from ``position`` on, the first of which costs ``used``, and their summary."""
-        best, without_tail = 0, 1
-        best_tail: tuple[Turn, ...] = ()
-        for taken in range(1, len(self.exchanges) - position + 1):
-            if taken > 1:
-                used += self.drafter.total(self.exchanges[position + taken - 1].turns)
+        """How many exchanges from ``position`` on fit together, and their summary; the first one costs ``used``."""
+        costs = [used]
+        for exchange in self.exchanges[position + 1 :]:
+            used += self.drafter.total(exchange.turns)
             if used > room:
                 break
+            costs.append(used)
+        # From the end, so that only the summaries of the last few exchanges are ever tokenised.
+        for taken in range(len(costs), 0, -1):
             tail = self._tail(position + taken - 1)
-            if tail is None:
-                without_tail = taken
-            elif used + self.drafter.tail_cost(tail) <= room:
-                best, best_tail = taken, tail
-        return (best, best_tail) if best else (without_tail, ())
+            if tail is not None and costs[taken - 1] + self.drafter.tail_cost(tail) <= room:
+                return taken, tail
+        return max(t for t in range(1, len(costs) + 1) if self._tail(position + t - 1) is None), ()
 
     def _tail(self, position: int) -> tuple[Turn, ...] | None:
         """The summary behind an exchange; empty where none is to be had, None where the next turn needs the frame."""
@@ -164,10 +165,14 @@ class _Splitter:
         return self.drafter.tail(end, exchange.answer.progress) if next_wait.num_frames > 1 else None
 
     def _has_long_summary(self) -> bool:
-        texts = {e.answer.progress for e in self.exchanges if e.answer.progress}
-        if not (self.rules.has_summary and texts):
+        limit = self.rules.max_summary_tokens
+        if not self.rules.has_summary:
             return False
-        return max(self.drafter.tail_cost(self.drafter.tail(0, t)) for t in texts) > self.rules.max_summary_tokens
+        empty = self.drafter.tail_cost(self.drafter.tail(0, ""))
+        texts = {e.answer.progress for e in self.exchanges if e.answer.progress}
+        # A token of a byte-level tokenizer covers at least one byte: most texts need no tokenising to be short enough.
+        doubtful = [text for text in texts if empty + len(text.encode()) > limit]
+        return any(self.drafter.tail_cost(self.drafter.tail(0, text)) > limit for text in doubtful)
 
 
 def cut_exchanges(turns: Sequence[Turn]) -> tuple[list[Exchange], tuple[Turn, ...]]:

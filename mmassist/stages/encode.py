@@ -47,7 +47,7 @@ class EncodeConfig(StageConfig):
         object.__setattr__(self, "grids", tuple(sorted(self.grids)))
 
 
-class EncodeStage(Stage):
+class Encode(Stage):
     """Features of one video: ``<chunk>.{2x2,3x3,cls}.npy`` and ``features.json`` last.
 
     Batches are fixed positions in the video's frame order, always of ``batch_size`` rows, so a feature does not depend

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +27,11 @@ class ExtractConfig(StageConfig, VideoConfig):
     def __post_init__(self) -> None:
         StageConfig.__post_init__(self)
         VideoConfig.__post_init__(self)
+
+    @property
+    def video(self) -> VideoConfig:
+        """The part that the decoder needs to know."""
+        return VideoConfig(**{f.name: getattr(self, f.name) for f in fields(VideoConfig)})
 
 
 class Extract(Stage):
@@ -58,7 +63,7 @@ class Extract(Stage):
             if not path.exists():
                 raise Skip("no_video", f"{path.relative_to(ctx.data_root)} does not exist")
         if self._decoder is None:
-            self._decoder = Decoder(self.configs["extract"])
+            self._decoder = Decoder(self.configs["extract"].video)
         stats: dict[str, float] = {}
         return Outputs(_iter_members(self._decoder, paths, item, ctx, stats), stats)
 

@@ -21,20 +21,16 @@ class DamageTracker:
 
     A decoder that has met a broken packet goes on with the remains: pictures look plausible but smeared until the next
     key picture. So from the damage to the next sound key packet everything is doubtful, and so are the leading
-    pictures of that key packet, which are shown before it and built on what came before the damage. A stream that
-    does not begin with a key packet counts as damaged from its start.
+    pictures of that key packet, which are shown before it and built on what came before the damage.
     """
 
     def __init__(self) -> None:
-        self._is_first = True
         self._waits_for_key = False
         self._sound_from: int | None = None  # pts of the key packet that ended the last damage
         self._doubtful: set[int] = set()
 
     def feed(self, packet: Packet) -> None:
         """Note a packet that is about to be decoded."""
-        if self._is_first:
-            self._is_first, self._waits_for_key = False, not packet.is_keyframe
         if self._waits_for_key and packet.is_keyframe and not packet.is_corrupt:
             self._waits_for_key = False
             self._sound_from = packet.pts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -95,18 +95,16 @@ class PictureEncoder:
 
 def orientation_of(frame: av.VideoFrame) -> Orientation:
     """How the file says its stored picture lies. Raises ItemError(PERMANENT) for a turn that is not by 90 degrees."""
-    from av.sidedata.sidedata import Type
-
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return Orientation()
     try:
-        return Orientation.from_display_matrix(bytes(data))
+        return Orientation.from_display_matrix(bytes(cast(bytes, data)))
     except ValueError as error:
         raise ItemError(Kind.PERMANENT, str(error)) from error
 
 
 def _plane_array(plane: av.video.plane.VideoPlane) -> np.ndarray:
     """The samples of a plane, ``[height, width]``, without the padding at the end of its lines."""
-    rows = np.frombuffer(plane, dtype=np.uint8).reshape(-1, plane.line_size)
+    rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)
     return rows[: plane.height, : plane.width]

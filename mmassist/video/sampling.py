@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 P = TypeVar("P")
 
 
-class Sample(NamedTuple, Generic[P]):
+@dataclass(frozen=True, slots=True)
+class Sample(Generic[P]):
     index: int
     time: Fraction  # seconds on the player's clock at which ``picture`` came on the screen
     picture: P
@@ -54,7 +56,7 @@ class TimeSampler(Generic[P]):
         if self._held is None:
             return
         time, picture = self._held
-        while self._next <= max(0, time * self._fps):
+        while self._next <= max(Fraction(0), time * self._fps):
             yield Sample(self._next, time, picture)
             self._next += 1
 

@@ -91,13 +91,14 @@ def open_container(path: Path) -> InputContainer:
     try:
         # "file:" keeps a colon or a percent sign in the name from being taken for a protocol or a pattern; the
         # whitelist keeps a file from making the reader open others, or the network
-        container = av.open(f"file:{path.absolute()}", metadata_errors="replace", options={"protocol_whitelist": "file"})
-    except MemoryError:
-        raise
+        container = av.open(
+            f"file:{path.absolute()}", metadata_errors="replace", options={"protocol_whitelist": "file"}
+        )
     except UnicodeEncodeError as error:
         raise ItemError(Kind.PERMANENT, f"{path!r}: the file name is not valid UTF-8") from error
     except av.error.FFmpegError as error:
-        raise item_error(path, error, _why_unreadable(path)) from error
+        raise_for_system(path, error)
+        raise ItemError(Kind.PERMANENT, f"{path}: {_why_unreadable(path)} ({error.strerror})") from error
     name = container.format.name
     if name in _REFUSED_FORMATS or name.endswith("_pipe"):
         container.close()
@@ -105,11 +106,15 @@ def open_container(path: Path) -> InputContainer:
     return container
 
 
-def item_error(path: Path, error: av.error.FFmpegError, what: str) -> ItemError:
-    """The ItemError for a failure inside FFmpeg: TRANSIENT if the system refused, PERMANENT if the data is at fault."""
-    if isinstance(error, OSError) and not isinstance(error, (FileNotFoundError, PermissionError)):
-        return ItemError(Kind.TRANSIENT, f"{path}: {error.strerror}")
-    return ItemError(Kind.PERMANENT, f"{path}: {what} ({error.strerror})")
+def raise_for_system(path: Path, error: av.error.FFmpegError) -> None:
+    """Raise on an FFmpeg error that the system is to blame for, not the data; return for all others.
+
+    Raises ItemError(TRANSIENT) when reading failed; a lack of memory is raised as it is.
+    """
+    if isinstance(error, MemoryError):
+        raise error
+    if isinstance(error, OSError):
+        raise ItemError(Kind.TRANSIENT, f"{path}: {error.strerror}") from error
 
 
 def _why_unreadable(path: Path) -> str:

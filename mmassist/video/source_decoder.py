@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mmassist.core.errors import ItemError, Kind
 from mmassist.video import source
 from mmassist.video.damage import DamageTracker
+from mmassist.video.demuxer_log import collect_errors
 from mmassist.video.picture import orientation_of
 from mmassist.video.timestamps import TimestampGuesser
 
 if TYPE_CHECKING:
     import av
 
-_TOLERANCE_S = Fraction(1)  # a header may overstate the length by this much (rounded lengths, a last frame never shown)
-_BACKWARD_JUMP_S = Fraction(1)  # time stamps that start again: two recordings glued together
+_BACKWARD_JUMP_S = 1  # time stamps that start again: two recordings glued together
 
 
 class Picture(NamedTuple):
@@ -29,111 +29,194 @@ class Picture(NamedTuple):
 class SourceDecoder:
     """Decodes the video stream of one file; iterate once, then ask for the account.
 
-    ``native_fps`` is known at once (None where the file states none); ``end_s``, ``readable_s``, ``expected_s``,
-    ``problems`` and ``info`` are complete after the iteration.
+    ``native_fps`` is known at once (None where the file states no rate). Complete after the iteration: ``end_s``, the
+    end of the last picture; ``lost_s``, what was broken before it; ``expected_end_s``; ``problems``, in words.
     """
 
     def __init__(self, path: Path, progress: Callable[[], None]):
         self._path = path
         self._progress = progress
-        self._size_bytes = source.check_file(path)
-        self._digest = source.file_digest(path, progress)
+        size_bytes = source.check_file(path)
+        digest = source.file_digest(path, progress)
         self._container = source.open_container(path)
         self._stream = source.choose_stream(self._container, path)
+        self._stream.codec_context.thread_count = 1  # more threads cost more processor time in all
         self._time_base = source.exact_time_base(self._stream)
         self._zero = source.clock_zero(self._container, self._stream)
-        self._stream.codec_context.thread_count = 1  # more threads cost more processor time in all, per video
-        self.native_fps = self._stream.average_rate
+        self.native_fps: Fraction | None = self._stream.average_rate
         self.problems: list[str] = []
-        self.num_pictures = 0
-        self.end_s = Fraction(0)  # end of the last picture
-        self._lost_s = Fraction(0)
+        self.end_s = Fraction(0)
+        self.lost_s = Fraction(0)
+        self.expected_end_s = Fraction(0)
         self._hole_from: Fraction | None = None  # where pictures began to be missing or doubtful
-        self._packets_end = Fraction(0)  # of the video stream, on the player's clock
-        self._file_end = Fraction(0)  # of all streams, in the container's time stamps
-        self._facts: dict[str, Any] = {}
+        self._video_end_s = Fraction(0)  # of the packets of the video stream, on the player's clock
+        self._file_end_s = Fraction(0)  # of the packets of all streams, likewise
+        self._info = {"path": str(path), "digest": digest, "size_bytes": size_bytes, **self._stream_facts()}
 
     def __iter__(self) -> Iterator[Picture]:
         """Yield the trustworthy pictures in order of time.
 
-        Raises ItemError(PERMANENT) when time stamps are missing altogether, ItemError(TRANSIENT) when the disk fails.
+        Raises ItemError(PERMANENT) when there is not one such picture or no presentation times, ItemError(TRANSIENT)
+        when the disk fails.
         """
         with self._container:
             yield from self._pictures()
+            if "pix_fmt" not in self._info:
+                raise ItemError(Kind.PERMANENT, f"{self._path}: no picture could be decoded{self._why()}")
+            self._close_account()
+
+    def info(self) -> dict[str, Any]:
+        """What this file is (plain JSON values)."""
+        return {**self._info, "duration_s": round(float(self.end_s), 6)}
+
+    def summary(self) -> str:
+        """One line on how much was readable and what was wrong."""
+        readable, expected = float(self.end_s - self.lost_s), float(self.expected_end_s)
+        return f"{self._path}: only {readable:.2f} s of {expected:.2f} s readable{self._why()}"
+
+    def _why(self) -> str:
+        more = f" and {len(self.problems) - 3} more" if len(self.problems) > 3 else ""
+        return f" ({'; '.join(self.problems[:3])}{more})" if self.problems else ""
 
     def _pictures(self) -> Iterator[Picture]:
-        damage, guesser, last_time = DamageTracker(), TimestampGuesser(), None
-        for frame, is_sound in self._frames(damage):
+        damage, guesser = DamageTracker(), TimestampGuesser()
+        last: Fraction | None = None
+        for frame in self._frames(damage):
             self._progress()
             pts = guesser.guess(frame.pts, frame.dts)
-            if pts is None and last_time is None:
+            if pts is None and last is None:
                 raise ItemError(Kind.PERMANENT, f"{self._path}: its pictures carry no presentation times")
-            duration = self._duration(frame)
-            time = pts * self._time_base - self._zero if pts is not None else self.end_s
-            if last_time is not None and time < last_time:
-                if last_time - time > _BACKWARD_JUMP_S:
-                    self._report(f"the time stamps jump back by {float(last_time - time):.2f} s", last_time)
+            time = self._time(pts) if pts is not None else self.end_s
+            if last is not None and time < last:
+                if last - time > _BACKWARD_JUMP_S:
+                    self._break(damage, None, f"time stamps jump back by {float(last - time):.2f} s", at=last)
                     return
-                time = last_time  # shown as soon as it is there, as a player does
-            if not (damage.is_trusted(frame.pts) and is_sound):
+                time = last  # late, and shown as soon as it is there
+            if not damage.is_trusted(frame.pts):
                 self._open_hole(time)
                 continue
             if self._hole_from is not None and time >= self._hole_from:
-                self._lost_s += time - self._hole_from
+                self.lost_s += time - self._hole_from
                 self._hole_from = None
-            last_time, self.end_s = time, time + duration
-            self.num_pictures += 1
-            if not self._facts:
-                self._facts = self._picture_facts(frame)
+            last = time
+            self.end_s = time + self._duration(frame)
+            if "pix_fmt" not in self._info:
+                self._info.update(_picture_facts(frame))
             yield Picture(time, frame, self._stream.sample_aspect_ratio)
 
-    def _frames(self, damage: DamageTracker) -> Iterator[tuple[av.VideoFrame, bool]]:
-        """Every picture the decoder gives, and whether the decoder itself holds it for sound."""
-        for packet in self._packets():
-            if packet is not None and packet.size:
+    def _frames(self, damage: DamageTracker) -> Iterator[av.VideoFrame]:
+        """Every picture that comes out of the decoder, in order of presentation; damage is noted on the way."""
+        is_first = True
+        for packet in self._packets(damage):
+            if packet is not None:
+                if is_first and not packet.is_keyframe:
+                    self._break(damage, packet.pts, "begins between key pictures")
+                is_first = False
                 damage.feed(packet)
-                self._note_end(packet)
                 if packet.is_corrupt:
-                    self._hit(damage, packet.pts, "a damaged piece of data")
+                    self._break(damage, packet.pts, "damaged data")
             for frame in self._decode(packet, damage):
                 if frame.is_corrupt:
-                    self._hit(damage, frame.pts, "a damaged picture")
-                yield frame, not frame.is_corrupt
+                    self._break(damage, frame.pts, "damaged picture")
+                yield frame
 
-    def _packets(self) -> Iterator[av.Packet | None]:
-        """The packets of the video stream, and at last a None (or PyAV's own empty packet) that drains the decoder."""
+    def _packets(self, damage: DamageTracker) -> Iterator[av.Packet | None]:
+        """The packets of the video stream in the file's order, and at last a None, which drains the decoder."""
         import av
 
-        errors_at_start = _demuxer_errors(self._container.format.name)
-        with errors_at_start as reported:
-            packets = self._container.demux()
-            while True:
-                try:
-                    packet = next(packets)
-                except StopIteration:
-                    break
-                except av.error.FFmpegError as error:
-                    if isinstance(error, OSError):
-                        raise source.item_error(self._path, error, "cannot be read") from error
-                    self._report(f"the file cannot be read on ({error.strerror})", self._packets_end)
-                    yield None
-                    break
-                if packet.pts is not None and packet.duration is not None and packet.time_base:
-                    self._file_end = max(self._file_end, (packet.pts + packet.duration) * packet.time_base)
+        packets = self._container.demux()
+        while True:
+            try:
+                with collect_errors(self._container.format.name) as logged:
+                    packet = next(packets, None)
+            except av.error.FFmpegError as error:
+                source.raise_for_system(self._path, error)
+                self._break(damage, None, f"the file cannot be read on: {error.strerror}")
+                break
+            if logged:
+                self._break(damage, None, logged[0])
+            if packet is None:
+                break
+            if packet.size:
+                self._note_end(packet)
                 if packet.stream_index == self._stream.index:
                     yield packet
-            for text in reported():
-                self._report(text, self._packets_end)
+        yield None
 
     def _decode(self, packet: av.Packet | None, damage: DamageTracker) -> list[av.VideoFrame]:
         import av
 
         try:
-            return self._stream.codec_context.decode(packet if packet is not None and packet.size else None)
-        except av.error.EOFError:  # drained already
+            return self._stream.codec_context.decode(packet)
+        except av.error.FFmpegError as error:
+            source.raise_for_system(self._path, error)
+            self._break(damage, packet.pts if packet is not None else None, "undecodable data")
             return []
-        except (MemoryError, av.error.MemoryError):
-            raise
-        except av.error.FFmpegError:
-            self._hit(damage, packet.pts if packet is not None else None, "undecodable data")
-            return []
+
+    def _note_end(self, packet: av.Packet) -> None:
+        if packet.pts is None or packet.is_discard:  # an edit list hides discarded packets from the player
+            return
+        assert packet.time_base is not None
+        end = (packet.pts + (packet.duration or 0)) * packet.time_base - self._zero
+        self._file_end_s = max(self._file_end_s, end)
+        if packet.stream_index == self._stream.index:
+            self._video_end_s = max(self._video_end_s, end)
+
+    def _break(self, damage: DamageTracker, pts: int | None, what: str, at: Fraction | None = None) -> None:
+        """Note that the packet or picture ``pts`` is broken, or, without one, whatever came last."""
+        damage.hit(pts)
+        if at is None:
+            at = self._time(pts) if pts is not None else self._video_end_s
+        self._open_hole(at)
+        self.problems.append(f"{what} at {float(at):.2f} s")
+
+    def _open_hole(self, time: Fraction) -> None:
+        self._hole_from = time if self._hole_from is None else min(self._hole_from, time)
+
+    def _close_account(self) -> None:
+        """Compare what came with what the header promised and with what the packets announced."""
+        video_end, file_end = source.stated_end(self._container, self._stream)
+        expected = max(self._video_end_s, self.end_s)
+        if video_end is not None:
+            expected = max(expected, video_end - self._zero)
+        elif file_end is not None and file_end - self._zero - self._file_end_s > self._tolerance(file_end):
+            # no stream reaches the end that the header gives to the file: it was cut
+            expected = max(expected, file_end - self._zero)
+        if expected - self.end_s > self._tolerance(expected) and not self.problems:
+            self.problems.append(f"the pictures end at {float(self.end_s):.2f} s")
+        self.expected_end_s = expected
+
+    def _tolerance(self, length: Fraction) -> Fraction:
+        """How much longer than its pictures a header may claim to be: 1 s, in a clip below 10 s less."""
+        frame = 1 / self.native_fps if self.native_fps else Fraction(0)
+        return min(Fraction(1), max(length / 10, 2 * frame))
+
+    def _time(self, pts: int) -> Fraction:
+        return pts * self._time_base - self._zero
+
+    def _duration(self, frame: av.VideoFrame) -> Fraction:
+        if frame.duration:
+            return frame.duration * self._time_base
+        return 1 / self.native_fps if self.native_fps else Fraction(0)
+
+    def _stream_facts(self) -> dict[str, Any]:
+        stream = self._stream
+        return {
+            "container": self._container.format.name,
+            "stream": stream.index,
+            "codec": stream.codec_context.name,
+            "native_fps": round(float(self.native_fps), 6) if self.native_fps else None,
+            "start_s": round(float(self._zero), 6),
+            "sample_aspect": str(stream.sample_aspect_ratio or Fraction(1)),
+        }
+
+
+def _picture_facts(frame: av.VideoFrame) -> dict[str, Any]:
+    orientation = orientation_of(frame)
+    return {
+        "width": frame.width,
+        "height": frame.height,
+        "pix_fmt": frame.format.name,
+        "rotation_deg": orientation.rotation_deg,
+        "mirrored": orientation.is_mirrored,
+    }

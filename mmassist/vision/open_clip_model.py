@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +10,8 @@ from torch import Tensor, device, nn
 from mmassist.core.errors import StageError
 
 
-def build_trunk(model: str, empty: bool) -> nn.Module:
-    """The timm transformer inside open_clip's ``model``; ``empty`` parameters hold no memory until they are filled."""
+def build_trunk(model: str) -> nn.Module:
+    """The timm transformer inside open_clip's ``model``; its parameters hold no memory until they are filled."""
     from mmassist.vision.torchvision_shim import ensure_torchvision
 
     ensure_torchvision()
@@ -23,7 +22,7 @@ def build_trunk(model: str, empty: bool) -> nn.Module:
     if config is None:
         raise StageError(f"this version of open_clip does not know the model {model}")
     vision = config["vision_cfg"]
-    with device("meta") if empty else contextlib.nullcontext():
+    with device("meta"):
         tower = TimmModel(
             vision["timm_model_name"],
             embed_dim=config["embed_dim"],
@@ -36,9 +35,14 @@ def build_trunk(model: str, empty: bool) -> nn.Module:
 
 
 def fill_trunk(trunk: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
-    """Give ``trunk`` the values of ``state``. Raises StageError unless names and shapes match exactly."""
+    """Give ``trunk`` the values of ``state``. Raises StageError unless names and shapes match exactly.
+
+    Values are copied: a tensor that is mapped from a file may lie at any address, and matrix products of the same
+    numbers differ in their low bits between aligned and unaligned memory.
+    """
+    own = {name: value.clone() for name, value in state.items()}
     try:
-        trunk.load_state_dict(state, assign=True, strict=True)
+        trunk.load_state_dict(own, assign=True, strict=True)
     except RuntimeError as error:  # torch lists every missing, unexpected and misshapen name
         first = " ".join(str(error).split())[:300]
         raise StageError(f"the weights do not fit the model: {first}") from error

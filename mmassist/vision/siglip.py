@@ -43,7 +43,7 @@ class SiglipConfig(EncoderConfig):
     def load_trunk(self) -> nn.Module:
         from mmassist.vision.open_clip_model import build_trunk, fill_trunk
 
-        trunk = build_trunk(MODEL, empty=True)
+        trunk = build_trunk(MODEL)
         return fill_trunk(trunk, read_trunk(self._weights()))
 
     def _weights(self) -> Path:

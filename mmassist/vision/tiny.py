@@ -62,7 +62,7 @@ class TinyConfig(EncoderConfig):
         from mmassist.vision.open_clip_model import build_trunk, fill_trunk
 
         register_tiny()
-        trunk = build_trunk(MODEL, empty=False)
+        trunk = build_trunk(MODEL)
         return fill_trunk(trunk, random_weights(trunk, self.seed))
 
 

@@ -11,7 +11,7 @@ import pytest
 from mmassist.core.config import build, meaning
 from mmassist.core.errors import ConfigError, ItemError, Kind
 from mmassist.core.item import Item, ItemKind
-from mmassist.stages.encode import EncodeConfig, EncodeStage
+from mmassist.stages.encode import Encode, EncodeConfig
 from mmassist.vision import build_encoder, build_encoder_config
 
 simplejpeg = pytest.importorskip("simplejpeg")
@@ -78,12 +78,12 @@ class FakeContext:
         return self.store
 
 
-def make_stage(encoder=None, **encode) -> EncodeStage:
+def make_stage(encoder=None, **encode) -> Encode:
     values = {"encode": encode, "encoder": {"engine": "tiny", **(encoder or {})}}
-    return EncodeStage({name: section(values[name], name) for name, section in EncodeStage.sections.items()})
+    return Encode({name: section(values[name], name) for name, section in Encode.sections.items()})
 
 
-def run(stage: EncodeStage, store: FrameStore, encoder) -> dict[str, bytes]:
+def run(stage: Encode, store: FrameStore, encoder) -> dict[str, bytes]:
     async def collect():
         outputs = await stage.process(ITEM, FakeContext(store, encoder))
         return [member async for member in outputs.members], outputs.stats
@@ -221,7 +221,7 @@ def test_folder_revision_and_meaning():
     assert stage.revision() == {"model": "mmassist-tiny-SigLIP-384", "weights": "random, seed 3", "is_random": True}
     stage.check()
     assert meaning(stage.configs["encode"]) == {"batch_size": 64, "grids": [2, 3], "chunk_frames": 120}
-    assert EncodeStage.kind is ItemKind.MEDIA and EncodeStage.reads == ("extract",)
+    assert Encode.kind is ItemKind.MEDIA and Encode.reads == ("extract",)
 
 
 def test_absent_weights_are_found_by_the_check():

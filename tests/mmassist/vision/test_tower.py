@@ -1,6 +1,5 @@
 """What encoders answer: shapes, independence of rows, exactness against other implementations."""
 
-import hashlib
 import subprocess
 import sys
 
@@ -84,9 +83,6 @@ def test_weights_are_a_function_of_the_seed_alone(pictures):
     torch.manual_seed(7)
     assert same(first, build_tiny(seed=1).embed_batch(pictures[:1]))
     assert not same(first, build_tiny(seed=2).embed_batch(pictures[:1]))
-    state = torch.random.get_rng_state()
-    torch.manual_seed(7)
-    assert state.shape == torch.random.get_rng_state().shape
 
 
 def test_no_setting_is_ignored(pictures):
@@ -218,9 +214,3 @@ def test_the_thread_setting_reaches_threads_of_the_caller(tiny_encoder, pictures
         assert pool.submit(torch.get_num_threads).result() == 1
     assert same(here, there)
     assert torch.get_num_threads() == 1
-
-
-def test_digest_of_known_bytes_is_stable_on_this_machine(tiny_encoder):
-    images = np.zeros((1, 384, 384, 3), np.uint8)
-    digests = {hashlib.sha256(tiny_encoder.embed_batch(images)["cls"].tobytes()).hexdigest() for _ in range(3)}
-    assert len(digests) == 1

@@ -83,7 +83,7 @@ def test_the_siglip_engine_loads_and_runs(checkpoint, tmp_path, layout, monkeypa
 def test_the_real_architecture_is_built_empty_and_fits_its_published_shape():
     from mmassist.vision.open_clip_model import build_trunk
 
-    trunk = build_trunk(siglip.MODEL, empty=True)
+    trunk = build_trunk(siglip.MODEL)
     assert tuple(trunk.pos_embed.shape) == (1, 729, siglip.DIM)
     assert all(parameter.is_meta for parameter in trunk.parameters())
     assert sum(parameter.numel() for parameter in trunk.parameters()) == pytest.approx(428.2e6, rel=1e-3)
@@ -117,7 +117,7 @@ def test_checkpoints_of_other_libraries_and_broken_files(tmp_path):
     with pytest.raises(ConfigError, match="not a whole"):
         check_weights(cut, MODEL, SHAPE)
     broken = tmp_path / "broken.pt"
-    broken.write_bytes(b"\x80nothing")
+    broken.write_bytes(b"nothing at all")
     with pytest.raises(StageError, match="cannot be read"):
         read_trunk(broken)
     other = tmp_path / "weights.npz"
@@ -133,7 +133,7 @@ def test_missing_parameters_stop_the_stage(trunk_state):
     state = dict(trunk_state)
     del state["norm.bias"]
     with pytest.raises(StageError, match=r"norm\.bias"):
-        fill_trunk(build_trunk(MODEL, empty=True), state)
+        fill_trunk(build_trunk(MODEL), state)
 
 
 def test_the_digest_follows_the_content_not_the_place(checkpoint, tmp_path):

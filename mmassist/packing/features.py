@@ -1,0 +1,52 @@
+"""The vision features of one sample, put together from the chunks of its recording."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+
+from mmassist.core.errors import ItemError, Kind
+from mmassist.core.stage import ItemReader
+
+# Tokens of a frame -> stored parts in their order: the pooled token first.
+PARTS = {1: ("cls",), 5: ("cls", "2x2"), 10: ("cls", "3x3"), 26: ("cls", "5x5")}
+
+
+class FeatureReader:
+    """Rows of one recording's features; the chunks of the last range stay in memory, samples follow on each other."""
+
+    def __init__(self, source: ItemReader, image_tokens: int):
+        self._source = source
+        self._parts = PARTS[image_tokens]
+        summary = json.loads(source.read("features.json"))
+        self._chunk_frames = int(summary["chunk_frames"])
+        self._num_frames = int(summary["num_frames"])
+        self._chunks: dict[int, np.ndarray] = {}
+        missing = [part for part in self._parts if f"000000.{part}.npy" not in source.names]
+        if missing:
+            raise ItemError(
+                Kind.PERMANENT, f"the features hold no {missing[0]}, which {image_tokens} tokens a frame need"
+            )
+
+    def read(self, start: int, end: int) -> np.ndarray:
+        """Frames ``[start, end)``: float16 ``[end - start, tokens, dim]``. Raises ItemError beyond the last row."""
+        if end > self._num_frames:
+            raise ItemError(Kind.PERMANENT, f"frame {end - 1} has no features; there are {self._num_frames} rows")
+        size = self._chunk_frames
+        wanted = range(start // size, (end - 1) // size + 1)
+        self._chunks = {c: self._chunks[c] if c in self._chunks else self._load(c) for c in wanted}
+        rows = np.concatenate(list(self._chunks.values()))
+        return rows[start - wanted[0] * size : end - wanted[0] * size]
+
+    def _load(self, chunk: int) -> np.ndarray:
+        arrays = [np.load(io.BytesIO(self._source.read(f"{chunk:06d}.{part}.npy"))) for part in self._parts]
+        return np.concatenate(arrays, axis=1).astype(np.float16, copy=False)
+
+
+def npy_bytes(array: np.ndarray) -> bytes:
+    """The array as the bytes of a .npy file, the same bytes every time."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+    return buffer.getvalue()

@@ -1,0 +1,163 @@
+"""pack: the selected dialogs of a recording to token samples with labels, one group of shard members per sample."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any, ClassVar
+
+from mmassist.core.config import build
+from mmassist.core.errors import ItemError, Kind, Skip
+from mmassist.core.fingerprint import canonical_json
+from mmassist.core.item import KEY_PATTERN, Item, ItemKind
+from mmassist.core.stage import Context, Member, Outputs, Section, Stage
+from mmassist.dialog.record import read_record
+from mmassist.packing.chat_format import ChatFormat
+from mmassist.packing.conversation import load_messages
+from mmassist.packing.features import FeatureReader, npy_bytes
+from mmassist.packing.indexing import shift
+from mmassist.packing.record import Dialog, FrameStore
+from mmassist.packing.report import FillReport
+from mmassist.packing.sample import (
+    PackConfig,
+    Sample,
+    SampleBuilder,
+    SetupConfig,
+    build_setup_config,
+    sequence_limit,
+)
+from mmassist.packing.tokenizer import (
+    TokenizerConfig,
+    build_tokenizer,
+    build_tokenizer_config,
+    check_tokenizer,
+    tokenizer_revision,
+)
+from mmassist.packing.wording import wording_revision
+
+
+class Pack(Stage):
+    """Members of one sample: ``<user_id>-<clip>.{features.npy,input_ids.npy,json,labels.npy}``.
+
+    The plain webdataset package groups them as one sample with key ``<item key>/<user_id>-<clip>``; nothing else lies
+    in the shards, so a loop over them sees samples only. What was left out is in the task's statistics.
+    """
+
+    name: ClassVar[str] = "pack"
+    version: ClassVar[int] = 1
+    kind: ClassVar[ItemKind] = ItemKind.DIALOG
+    reads: ClassVar[tuple[str, ...]] = ("extract", "generate", "split")
+    sections: ClassVar[dict[str, Section]] = {
+        "pack": partial(build, PackConfig),
+        "setup": build_setup_config,
+        "tokenizer": build_tokenizer_config,
+    }
+
+    def __init__(self, configs: dict[str, Any]):
+        super().__init__(configs)
+        self._config: PackConfig = configs["pack"]
+        self._setup: SetupConfig = configs["setup"]
+        self._tokenizer: TokenizerConfig = configs["tokenizer"]
+        self._builder: SampleBuilder | None = None
+        if self._config.include_features:
+            self.reads = (*type(self).reads, "encode")  # type: ignore[misc]
+
+    @classmethod
+    def folder(cls, configs: dict[str, Any]) -> str:
+        config: PackConfig = configs["pack"]
+        setup: SetupConfig = configs["setup"]
+        suffix = "" if config.separator in ("", "none") else "+SEP"
+        return f"prepared/{setup.name}_L{sequence_limit(config, setup)}_I{config.image_tokens}{suffix}"
+
+    def check(self) -> None:
+        check_tokenizer(self._tokenizer)
+
+    def revision(self) -> dict[str, Any]:
+        return {"tokenizer": tokenizer_revision(self._tokenizer), "wording": wording_revision()}
+
+    def group(self, item: Item, split: str) -> str:
+        return split
+
+    def setup(self, ctx: Context) -> None:
+        chat = ChatFormat(build_tokenizer(self._tokenizer), self._config.image_tokens, self._config.separator)
+        self._builder = SampleBuilder(self._config, self._setup, chat, ctx.compat)
+
+    async def process(self, item: Item, ctx: Context) -> Outputs:
+        assert self._builder is not None, "setup() comes first"
+        store = _frame_store(item, ctx)
+        report = FillReport()
+        samples: list[Sample] = []
+        for dialog in self._dialogs(item, ctx, report):
+            samples += self._builder.build(dialog, store, report)
+        if not samples:
+            raise Skip("no_samples", report.reasons())
+        features = None
+        if self._config.include_features:
+            features = FeatureReader(ctx.read("encode", store.key), self._config.image_tokens)
+        return Outputs(members=_iter_members(samples, features), stats=report.stats())
+
+    def _dialogs(self, item: Item, ctx: Context, report: FillReport) -> list[Dialog]:
+        """The selected dialogs; for summaries only the first of each type of user, the others would repeat it."""
+        generated = read_record(ctx.read("generate", item.key).read("dialogs.json"))
+        selection = _read_json(ctx, "split", item.key, "selection.json")
+        dialogs = [_dialog(item, generated, kept, selection["side"]) for kept in selection["kept"]]
+        if len({dialog.user_id for dialog in dialogs}) < len(dialogs):
+            raise ItemError(Kind.PERMANENT, "a user_id is selected twice; its samples would have the same names")
+        if not self._setup.summary_only:
+            return dialogs
+        first: dict[str, Dialog] = {}
+        for dialog in dialogs:
+            first.setdefault(dialog.user_type, dialog)
+        report.drop("dialogs", "not_first", len(dialogs) - len(first))
+        return list(first.values())
+
+
+def _read_json(ctx: Context, stage: str, key: str, name: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(ctx.read(stage, key).read(name)))
+    except ValueError as error:
+        raise ItemError(Kind.PERMANENT, f"{name} of {key} is not a JSON object: {error}") from error
+
+
+def _frame_store(item: Item, ctx: Context) -> FrameStore:
+    key = item.media_key or item.key
+    video = _read_json(ctx, "extract", key, "video.json")
+    return FrameStore(key, int(video["num_frames"]), float(video["fps"]), bool(video.get("partial", False)))
+
+
+def _dialog(item: Item, generated: Mapping[str, Any], kept: Mapping[str, Any], side: str) -> Dialog:
+    """One selected dialog with its times moved from the annotation's to the media's clock."""
+    index, user_id = kept["index"], str(kept["user_id"])
+    conversations = generated["conversations"]
+    if not 0 <= index < len(conversations):
+        raise ItemError(Kind.PERMANENT, f"dialog {index} is selected, but there are {len(conversations)}")
+    if not KEY_PATTERN.fullmatch(user_id):
+        raise ItemError(Kind.PERMANENT, f"user_id {user_id!r} does not match {KEY_PATTERN.pattern}")
+    messages = load_messages(conversations[index]["conversation"], f"dialog {index} ({user_id})")
+    return Dialog(
+        dataset=item.dataset,
+        item_key=item.key,
+        video_uid=str(generated["video_uid"]),
+        side=side,
+        user_type=str(kept["user_type"]),
+        user_id=user_id,
+        messages=tuple(shift(messages, item.time_offset_s)),
+        start_s=float(generated["parsed_video_anns"]["video_start_time"] or 0.0) + item.time_offset_s,
+        goal=str(generated.get("inferred_goal") or ""),
+        knowledge=str(generated.get("inferred_knowledge") or ""),
+        quality=kept.get("score"),
+        weight=float(kept.get("weight", 1.0)),
+        generator=str(generated["generator"] or generated["gen_args"].get("llm") or ""),
+        is_scripted=bool(generated.get("is_scripted", False)),
+    )
+
+
+def _iter_members(samples: list[Sample], features: FeatureReader | None) -> Iterator[Member]:
+    for sample in sorted(samples, key=lambda s: s.name):
+        if features is not None:
+            start, end = sample.record["start_frame_idx"], sample.record["end_frame_idx"]
+            yield f"{sample.name}.features.npy", npy_bytes(features.read(start, end))
+        yield f"{sample.name}.input_ids.npy", npy_bytes(sample.input_ids)
+        yield f"{sample.name}.json", canonical_json(sample.record).encode()
+        yield f"{sample.name}.labels.npy", npy_bytes(sample.labels)

@@ -1,0 +1,120 @@
+"""The frames of one media item: one file, or several joined into one timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from mmassist.core.errors import ItemError, Kind
+from mmassist.core.item import Geometry
+from mmassist.video.config import VideoConfig
+from mmassist.video.picture import PictureEncoder
+from mmassist.video.sampling import Sample, Sampler, StrideSampler, TimeSampler
+from mmassist.video.source_decoder import Picture, SourceDecoder
+
+Info = dict[str, Any]
+Frame = tuple[int, bytes]
+
+
+class FrameStream(Iterator[Frame]):
+    """Frames ``(index, JPEG)`` in order of the index, without holes; then ``info()``.
+
+    Iterating raises ItemError for a video that cannot be had whole. What was yielded before is then void.
+    """
+
+    def __init__(self, frames: Generator[Frame, None, Info]):
+        self._frames = frames
+        self._info: Info | None = None
+
+    def __next__(self) -> Frame:
+        if self._info is not None:
+            raise StopIteration
+        try:
+            return next(self._frames)
+        except StopIteration as stop:
+            self._info = stop.value
+            raise StopIteration from None
+
+    def info(self) -> Info:
+        """What the frames were made of: sources, ``pts_s`` per frame, whether ``partial``. Plain JSON values."""
+        if self._info is None:
+            raise RuntimeError("info() is known once all frames have been read")
+        return self._info
+
+    def close(self) -> None:
+        """Give up the rest of the frames."""
+        self._frames.close()
+
+
+def decode_frames(
+    paths: Sequence[Path],
+    geometry: Geometry,
+    config: VideoConfig,
+    compat: bool,
+    progress: Callable[[], None] = lambda: None,
+) -> Generator[Frame, None, Info]:
+    """Decode in this process and yield the frames; the return value is the info.
+
+    Several paths are members of one recording in playing order: each starts where the pictures of the one before end.
+    ``progress`` is called whenever work got on (a picture decoded, a block of the file read).
+    """
+    assert paths, "an item has at least one source file"
+    run = _Run(config, geometry, compat, progress)
+    for path in paths:
+        yield from run.add_member(path)
+    yield from run.finish()
+    return run.info()
+
+
+class _Run:
+    """The state of one extraction."""
+
+    def __init__(self, config: VideoConfig, geometry: Geometry, compat: bool, progress: Callable[[], None]):
+        self._config = config
+        self._progress = progress
+        self._encoder = PictureEncoder(config.size, config.jpeg_quality, geometry.rotation_deg)
+        fps = config.exact_fps
+        self._sampler: Sampler[Picture] = StrideSampler(fps) if compat else TimeSampler(fps)
+        self._offset_s = Fraction(0)  # where the current member starts on the joined timeline
+        self._last: tuple[Picture, bytes] | None = None  # a slow source shows one picture in several samples
+        self._pts_s: list[float] = []
+        self._sources: list[Info] = []
+        self._readable_s = Fraction(0)
+        self._problems: list[str] = []
+
+    def add_member(self, path: Path) -> Iterator[Frame]:
+        source = SourceDecoder(path, self._progress)
+        self._sampler.start_member(source.native_fps)
+        for picture in source:
+            yield from map(self._encode, self._sampler.add(self._offset_s + picture.time, picture))
+        if source.problems and not self._config.accept_partial:
+            raise ItemError(Kind.PERMANENT, source.summary())
+        self._sources.append(source.info())
+        self._problems += [f"{path.name}: {problem}" for problem in source.problems]
+        self._readable_s += source.end_s - source.lost_s
+        # what is lost at the end of a member must not pull the following ones forward
+        self._offset_s += source.expected_end_s if source.problems else source.end_s
+
+    def finish(self) -> Iterator[Frame]:
+        yield from map(self._encode, self._sampler.finish())
+
+    def info(self) -> Info:
+        return {
+            "sources": self._sources,
+            "fps": self._config.fps,
+            "size": self._config.size,
+            "num_frames": len(self._pts_s),
+            "pts_s": self._pts_s,
+            "partial": bool(self._problems),
+            "problems": self._problems,
+            "readable_s": round(float(self._readable_s), 6),
+            "expected_s": round(float(self._offset_s), 6),
+        }
+
+    def _encode(self, sample: Sample[Picture]) -> Frame:
+        if self._last is None or self._last[0] is not sample.picture:
+            self._last = sample.picture, self._encoder.encode(sample.picture.frame, sample.picture.aspect)
+        self._pts_s.append(round(float(sample.time), 6))
+        return sample.index, self._last[1]

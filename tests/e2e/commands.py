@@ -1,0 +1,70 @@
+"""Running the command as a user would, and looking at what it left on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ALL_STAGES = "stage=extract,generate,judge,split,encode,pack"
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def words_of(*words: str, launcher: str = "basic") -> list[str]:
+    return [*words, "models=tiny", f"hydra/launcher={launcher}"]
+
+
+def start(root: Path, words: list[str], module: str = "launchers.run", *module_words: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "DATA_ROOT_DIR": str(root), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", module, *module_words, *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, cwd=REPOSITORY, env=environment, **pipes)
+
+
+def run(root: Path, words: list[str], expect: int | None = 0, module: str = "launchers.run", *more: str) -> str:
+    """Run a command to its end and return what it printed."""
+    process = start(root, words, module, *more)
+    text, _ = process.communicate(timeout=900)
+    assert expect is None or process.returncode == expect, text
+    return text
+
+
+def kill_after(root: Path, words: list[str], seconds: float) -> bool:
+    """Start a command and kill -9 it after ``seconds``; False when it was faster."""
+    process = start(root, words)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None:
+        time.sleep(0.01)
+    killed = process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    return killed
+
+
+def contents(root: Path) -> dict[str, str]:
+    """Hashes of everything in ``shards/`` and ``index/`` below a data root."""
+    found = {}
+    for path in sorted((root / "processed_data").rglob("*")):
+        if path.parent.name in ("shards", "index") and path.is_file() and "retired" not in path.parts:
+            found[str(path.relative_to(root))] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def leftovers(root: Path) -> list[str]:
+    """Temporary files, fragments and locks that a finished command must not leave."""
+    names = (p for p in (root / "processed_data").rglob("*") if p.is_file())
+    return [str(p) for p in names if p.name.endswith(".tmp") or p.suffix == ".part" or p.name == "lock"]
+
+
+def fresh_copy(source: Path, target: Path) -> Path:
+    """A data root with the same sources (linked) and a copy of the outputs so far."""
+    target.mkdir(parents=True)
+    (target / "datasets").symlink_to(source / "datasets")
+    if (source / "processed_data").exists():
+        shutil.copytree(source / "processed_data", target / "processed_data")
+    return target

@@ -1,0 +1,127 @@
+"""The supervisor against workers that die, hang, grow and report: one ledger row each, and the work goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from launchers.supervise import Limits, Supervisor, child_environment
+from mmassist.core.errors import StageError
+from mmassist.io.layout import UnitLayout
+from mmassist.io.ledger import load_outcomes
+
+# A worker that speaks the protocol and does what each item's name says.
+WORKER = """
+import json, os, sys, time, pathlib
+ledger, kept = pathlib.Path(sys.argv[1]), set()
+def say(**event): print(json.dumps(event), flush=True)
+def settled():
+    rows = [json.loads(l) for p in ledger.glob("*.jsonl") for l in p.read_text().splitlines()]
+    return {r["item"] for r in rows}
+for line in sys.stdin:
+    words = line.split()
+    if words[0] == "stop": break
+    task, items = words[1], words[1].split("+")
+    todo = [i for i in items if i not in settled()]
+    careful = words[2:] == ["careful"]
+    for batch in ([[i] for i in todo] if careful else [todo] if "together" in task else [[i] for i in todo]):
+        for item in batch: say(event="start", item=item, task=task, attempt=1, inputs="x")
+        for item in batch:
+            if item.startswith("crash"): os.kill(os.getpid(), 11)
+            if item.startswith("hang"): time.sleep(60)
+            if item.startswith("grow"): hog = b"x" * 400_000_000; time.sleep(60)
+            if item.startswith("slow"): time.sleep(0.5)
+            if item.startswith("broken"): say(event="error", kind="StageError", message="weights do not load"); sys.exit(1)
+            status = "failed" if item.startswith("fail") else "done"
+            say(event="item", item=item, status=status, reason="permanent", message="bad", stats={})
+    say(event="task", task=task, committed=True)
+"""
+
+
+def supervise(tmp_path, tasks, workers=1, worker=WORKER, **limits):
+    unit = UnitLayout(tmp_path)
+    events = []
+    script = tmp_path / "worker.py"
+    script.write_text(worker)
+
+    def spawn(child: int) -> subprocess.Popen[str]:
+        words = [sys.executable, str(script), str(unit.ledger_dir)]
+        return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+
+    bounds = Limits(**({"item_timeout_s": 30, "memory_bytes": 2**30, "max_fail_ratio": 0.2, "grace_s": 2} | limits))
+    supervisor = Supervisor(unit, "run", 0, tasks, workers, bounds, spawn, events.append)
+    supervisor.run()
+    done = sorted(e["item"] for e in events if e["event"] == "item" and e["status"] == "done")
+    return done, load_outcomes(unit.ledger_dir)
+
+
+def test_all_tasks_are_handed_out(tmp_path):
+    done, outcomes = supervise(tmp_path, ["a+b", "c", "d"], workers=2)
+    assert done == ["a", "b", "c", "d"] and outcomes == {}
+
+
+def test_a_crash_is_one_row_and_the_rest_of_the_task_is_done(tmp_path):
+    done, outcomes = supervise(tmp_path, ["a+crash1+b", "c"])
+    assert set(done) == {"a", "b", "c"}
+    (row,) = outcomes.values()
+    assert (row.item, row.reason) == ("crash1", "crash")
+    assert row.message == "the worker process died by signal SIGSEGV while working on it"
+
+
+def test_of_several_items_in_hand_only_the_deadly_one_is_blamed(tmp_path):
+    done, outcomes = supervise(tmp_path, ["a+together+crash1+b"])
+    assert {"a", "b", "together"} <= set(done)
+    assert list(outcomes) == ["crash1"]
+
+
+def test_a_hang_is_a_timeout(tmp_path):
+    done, outcomes = supervise(tmp_path, ["a+hang1+b"], item_timeout_s=1.0)
+    assert set(done) == {"a", "b"}
+    assert outcomes["hang1"].reason == "timeout"
+    assert "item_timeout_s=1" in outcomes["hang1"].message
+
+
+def test_runaway_memory_is_recorded(tmp_path):
+    done, outcomes = supervise(tmp_path, ["a+grow1+b"], memory_bytes=200e6)
+    assert set(done) == {"a", "b"}
+    assert outcomes["grow1"].reason == "out_of_memory"
+
+
+def test_what_no_item_can_survive_stops_the_element(tmp_path):
+    with pytest.raises(StageError, match="weights do not load"):
+        supervise(tmp_path, ["a+broken1", "b"])
+
+
+def test_a_worker_that_never_begins_is_not_started_for_ever(tmp_path):
+    with pytest.raises(StageError, match="before they began an item, 3 times"):
+        supervise(tmp_path, ["a"], worker="import sys; sys.exit(3)")
+
+
+def test_too_many_failures_stop_the_element(tmp_path):
+    items = [f"fail{i}" if i % 3 == 0 else f"ok{i}" for i in range(90)]
+    with pytest.raises(StageError, match=r"17 of 50 items failed, more than max_fail_ratio=0.2"):
+        supervise(tmp_path, ["+".join(items)])
+
+
+def test_a_warning_signal_lets_items_in_hand_finish_and_hands_out_nothing_more(tmp_path):
+    threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+    began = time.monotonic()
+    with pytest.raises(InterruptedError):
+        supervise(tmp_path, [f"slow{i}" for i in range(40)])
+    assert time.monotonic() - began < 10
+
+
+def test_children_share_the_gpus_without_overlap(tmp_path, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    shares = [child_environment(i, 2, 8, tmp_path)["CUDA_VISIBLE_DEVICES"] for i in range(2)]
+    assert shares == ["0,1,2,3", "4,5,6,7"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    assert [child_environment(i, 2, 2, tmp_path)["CUDA_VISIBLE_DEVICES"] for i in range(2)] == ["5", "7"]
+    assert json.dumps(child_environment(0, 1, 0, tmp_path)).find("CUDA") == -1

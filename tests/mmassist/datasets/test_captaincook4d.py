@@ -1,0 +1,220 @@
+import json
+
+import pytest
+
+from mmassist.core.errors import ConfigError, ItemError
+from tests.mmassist.datasets.source_samples import load_settings, reasons, render
+
+GRAPH = {
+    "steps": {
+        "0": "START",
+        "1": "Mix-mix it all",
+        "2": "Boil -Boil the   milk",
+        "3": "Add-2 spoons of cocoa",
+        "9": "END",
+    },
+    "edges": [[0, 2], [2, 1], [3, 1], [1, 9], [0, 3]],
+}
+
+
+def step(id, start, end, text, has_errors=False):
+    return {"step_id": id, "start_time": start, "end_time": end, "description": text, "has_errors": has_errors}
+
+
+STEPS = [
+    step(2, 1.0, 20.0, "Boil -Boil the   milk"),
+    step(1, 50.0, 80.0, "Mix-mix it all", True),
+    step(3, 25.0, 45.0, "Add-2 spoons of cocoa", True),
+    step(4, -1.0, -1.0, "Serve-Serve in a mug", True),
+]
+ERRORS = [
+    {"step_id": 1, "start_time": 50.0, "errors": [{"tag": "Technique Error", "description": "Mix-Mix with a fork"}]},
+    {
+        "step_id": 3,
+        "start_time": 25.0,
+        "errors": [
+            {"tag": "Measurement Error", "description": "added  3 spoons"},
+            {"tag": "Order Error", "description": None},
+        ],
+    },
+    {"step_id": 4, "start_time": -1.0, "errors": [{"tag": "Missing Step", "description": "Skipped this step"}]},
+]
+EXPECTED = """\
+[1.0s-20.0s] Boil the milk
+[25.0s-45.0s] Add 2 spoons of cocoa (mistake: Measurement Error: Added 3 spoons; Order Error)
+[50.0s-80.0s] Mix it all (mistake: Technique Error: Mix with a fork)
+Summary: Steps of the recipe the user left out: Serve in a mug.
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    """``write({recording: steps}, split lists, ...)`` makes a DATA_ROOT_DIR; every video is 100 s long."""
+    settings = load_settings("captaincook4d")["dataset"]
+    root = tmp_path / "datasets" / "captaincook4d"
+
+    def put(path, text):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+
+    def make(recordings, splits=None, errors=ERRORS, graph=GRAPH, lengths=None, activity="Hot  Cocoa"):
+        steps = {name: {"recording_id": name, "steps": steps} for name, steps in recordings.items()}
+        whole = {name: {**entry, "activity_name": activity, "person_id": 3} for name, entry in steps.items()}
+        put(settings["steps_file"], json.dumps(steps))
+        put(settings["activities_file"], json.dumps(whole))
+        wrong = [{"recording_id": name, "step_annotations": errors} for name in recordings]
+        put(settings["errors_file"], json.dumps(wrong))
+        rows = "".join(f"{name},1,3,1.67,100.0\n" for name in (recordings if lengths is None else lengths))
+        put(settings["videos_file"], "recording_id,environment_id,person_id,duration(min),duration(sec)\n" + rows)
+        put(settings["split_file"], json.dumps({"train": sorted(recordings)} if splits is None else splits))
+        if graph is not None:
+            put(f"{settings['graph_dir']}/hotcocoa.json", json.dumps(graph))
+        return tmp_path
+
+    return make
+
+
+@pytest.fixture
+def load(write, make_adapter):
+    def annotate(steps, compat=False, **more):
+        adapter = make_adapter("captaincook4d", write({"8_1": steps}, **more), compat)
+        return adapter.load_annotation(adapter.list_items().dialogs[0])
+
+    return annotate
+
+
+@pytest.mark.parametrize("compat", [False, True])
+def test_steps_in_the_order_they_were_done(load, compat):
+    annotation = load(STEPS, compat)
+    assert render(annotation) == EXPECTED
+    assert annotation.ann_ratio == pytest.approx(0.69)
+    assert annotation.has_mistake
+    assert (annotation.goal, annotation.domain, annotation.knowledge_type) == (
+        "Make Hot Cocoa",
+        "cooking",
+        "cooking recipe",
+    )
+    assert annotation.knowledge == "Hot Cocoa\n1. Boil the milk\n2. Add 2 spoons of cocoa\n3. Mix it all"
+    assert reasons(annotation.drops) == {"steps[2]": "listed out of time order, sorted", "steps[3]": "skipped step"}
+
+
+def test_a_faultless_recording(load):
+    annotation = load(STEPS[:1], errors=[])
+    assert not annotation.has_mistake
+    assert annotation.summary == ""
+
+
+def test_an_error_without_details_is_still_one(load):
+    assert load(STEPS[1:2], errors=[]).steps[0].note == "mistake"
+
+
+def test_a_step_done_twice_has_its_own_errors(load):
+    errors = [
+        {"step_id": 1, "start_time": 1.0, "errors": [{"tag": "Timing Error", "description": "too short"}]},
+        {"step_id": 1, "start_time": 9.0},
+    ]
+    annotation = load([step(1, 1.0, 2.0, "Mix-mix"), step(1, 9.0, 10.0, "Mix-mix")], errors=errors)
+    assert [found.note for found in annotation.steps] == ["mistake: Timing Error: Too short", ""]
+
+
+def test_a_bad_step_costs_only_itself(load):
+    bad = [
+        "text",
+        step(7, 5.0, 6.0, None),
+        step(7, None, 6.0, "Stir-Stir"),
+        step(7, float("nan"), 6.0, "Stir-Stir"),
+        step(7, -1.0, 6.0, "Stir-Stir"),
+        step(7, 100.0, 101.0, "Stir-Stir"),
+        STEPS[0],
+    ]
+    annotation = load([*STEPS, *bad])
+    assert render(annotation) == EXPECTED
+    assert list(reasons(annotation.drops[2:]).values()) == [
+        "no description",
+        "no description",
+        "no start time",
+        "no start time",
+        "no start time",
+        "beyond the video",
+        "copy of another step",
+    ]
+
+
+def test_repaired_steps_stay(load):
+    annotation = load([step(1, 90.0, 120.0, "Mix-mix"), step(2, 30.0, 20.0, "Boil-boil")], errors=[])
+    assert [(found.start_s, found.end_s) for found in annotation.steps] == [(30.0, 30.0), (90.0, 100.0)]
+
+
+def test_length_falls_back_on_the_last_step(load):
+    annotation = load(STEPS, lengths=[])
+    assert annotation.duration_s == 80.0
+    assert "no length" in reasons(annotation.drops)["duration"]
+
+
+def test_without_a_graph_the_recipe_is_the_recordings_list(load):
+    annotation = load(STEPS, graph=None)
+    assert annotation.knowledge.splitlines() == [
+        "Hot Cocoa",
+        "1. Boil the milk",
+        "2. Mix it all",
+        "3. Add 2 spoons of cocoa",
+        "4. Serve in a mug",
+    ]
+    assert "no task graph" in reasons(annotation.drops)["task graph"]
+
+
+def test_listing_keeps_the_official_sides(write, make_adapter):
+    recordings = {"8_1": STEPS, "8_10": STEPS, "8_2": STEPS, "8_3": STEPS, "8_4": "broken"}
+    splits = {"train": ["8_2", "8_1", "8_4", "8_9"], "val": ["8_10"], "test": ["8_1"]}
+    adapter = make_adapter("captaincook4d", write(recordings, splits))
+    listing = adapter.list_items()
+    assert [(i.key, i.split, i.participant, i.duration_s) for i in listing.dialogs] == [
+        ("8_1", "test", "3", 100.0),
+        ("8_10", "val", "3", 100.0),
+        ("8_2", "train", "3", 100.0),
+    ]
+    assert listing.media[0].sources == ("datasets/captaincook4d/captain_cook_4d/gopro/resolution_360p/8_1_360p.mp4",)
+    assert {(drop.recording, drop.reason) for drop in listing.drops} == {
+        ("8_1", "also in the test list, which wins"),
+        ("8_3", "annotated but in no split list"),
+        ("8_4", "in the train list but not annotated"),
+        ("8_9", "in the train list but not annotated"),
+    }
+    broken = listing.dialogs[0].__class__(**{**vars(listing.dialogs[0]), "recording": "8_4"})
+    with pytest.raises(ItemError, match="8_4"):
+        adapter.load_annotation(broken)
+
+
+def test_digest_follows_everything_that_is_read(write, make_adapter):
+    def digest(**more):
+        return make_adapter("captaincook4d", write({"8_1": STEPS}, **more)).list_items().dialogs[0].digest
+
+    first = digest()
+    assert digest() == first
+    others = [digest(errors=[]), digest(lengths=[]), digest(graph={**GRAPH, "edges": []}), digest(activity="Cocoa")]
+    assert len({first, *others}) == 5
+
+
+def test_empty_split_stops(write, make_adapter):
+    for splits in ({}, [], {"train": [], "val": ["8_1"]}):
+        with pytest.raises(ConfigError, match="no annotated training recording"):
+            make_adapter("captaincook4d", write({"8_1": STEPS}, splits)).list_items()
+
+
+def test_published_sample(sample_root, make_adapter):
+    adapter = make_adapter("captaincook4d", sample_root)
+    listing = adapter.list_items()
+    assert [item.split for item in listing.dialogs].count("train") == 6
+    annotations = {item.key: adapter.load_annotation(item) for item in listing.dialogs}
+    drops = [drop.reason for annotation in annotations.values() for drop in annotation.drops]
+    assert sorted(drops) == [
+        "end cut to the video",
+        "listed out of time order, sorted",
+        "listed out of time order, sorted",
+        "skipped step",
+        "skipped step",
+    ]
+    assert sum(len(annotation.steps) for annotation in annotations.values()) == 12 + 11 + 5 * 7 + 6 + 7
+    assert [key for key, annotation in annotations.items() if annotation.has_mistake] == ["1_10", "8_33", "8_40"]
+    assert annotations["8_33"].steps[2].note == "mistake: Measurement Error: Add 5 pieces of chocolate to the mug"
+    assert min(annotation.ann_ratio for annotation in annotations.values()) > 0.5

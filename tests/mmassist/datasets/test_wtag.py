@@ -1,0 +1,259 @@
+import json
+
+import pytest
+
+from mmassist.core.errors import ConfigError, ItemError
+from mmassist.datasets.wtag import split_of
+from mmassist.datasets.wtag_recipe import RECIPES, choose_recipe, choose_recipe_compat, load_knowledge
+from tests.mmassist.datasets.source_samples import reasons, render
+
+BASE = 133149280500000007  # odd on purpose: as a float it would move by up to 8 ticks
+
+
+def ticks(seconds):
+    return BASE + round(seconds * 10_000_000)
+
+
+def rows(*entries):
+    return "".join(f"{ticks(a)}\t{ticks(b)}\t{text}\n" for a, b, text in entries)
+
+
+TIMING = f"{BASE}\n{ticks(100)}\n"
+STEPS = [(0, 20, "start"), (21, 40, "Heat: the kettle"), (45, 60, "Grind beans"), (60, 65, "Done")]
+GUIDE = [(4, 6, "welcome to the kitchen"), (42, 44, "grind  them: finely"), (70, 72, "well done")]
+USER = [(30, 32, "like this?")]
+EXPECTED = """\
+- [10.0s] start
+[21.0s-43.0s] Heat: the kettle
+- [31.0s] user: "like this?"
+- [43.0s] assistant: "grind them: finely"
+[45.0s-60.0s] Grind beans
+[60.0s-71.0s] Done
+- [71.0s] assistant: "well done"
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    """``write(name, steps, guide, user)`` adds a recording of 100 s; None leaves a file out, text is written as is."""
+
+    def make(name="T1", steps=STEPS, guide=GUIDE, user=USER, timing=TIMING):
+        folder = tmp_path / "datasets" / "WTaG" / name
+        files = {
+            "Video/VideoMpegTiming.txt": timing,
+            "StepDetection/StepDetection.txt": steps,
+            "TextASR/InstructorAnnotations_intent.txt": guide,
+            "TextASR/UserAnnotations_intent.txt": user,
+        }
+        for file, content in files.items():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            if content is not None:
+                text = content if isinstance(content, (str, bytes)) else rows(*content)
+                (folder / file).write_bytes(text if isinstance(text, bytes) else text.encode())
+        return tmp_path
+
+    return make
+
+
+@pytest.fixture
+def load(write, make_adapter):
+    def annotate(compat=False, **files):
+        adapter = make_adapter("wtag", write(**files), compat)
+        return adapter.load_annotation(adapter.list_items().dialogs[0])
+
+    return annotate
+
+
+def test_a_step_is_what_the_step_file_says(load):
+    annotation = load()
+    assert render(annotation, is_wtag=True) == EXPECTED
+    assert [step.is_marker for step in annotation.steps] == [True, False, False, False]
+    assert annotation.duration_s == 100.0
+    assert annotation.ann_ratio == pytest.approx((19 + 15 + 5) / 100)
+    assert reasons(annotation.drops) == {"InstructorAnnotations_intent.txt:1": "before the start"}
+    assert (annotation.goal, annotation.domain) == ("Make pour-over coffee", "cooking")
+
+
+def test_compat_takes_a_colon_for_speech(load):
+    annotation = load(compat=True)
+    assert [step.text for step in annotation.steps] == ["start", "Grind beans", "Done"]
+    assert annotation.steps[0].substeps[0].text == "Heat: the kettle"
+    assert annotation.goal == "Make a mug cake"  # nobody says "coffee"
+
+
+def test_times_are_exact_to_the_tick(load):
+    steps = f"{BASE + 1}\t{BASE + 3}\tPlace tortilla\n"
+    annotation = load(steps=steps, guide=[], user=[])
+    assert (annotation.steps[0].start_s, annotation.steps[0].end_s) == (1e-7, 3e-7)
+
+
+def test_rows_in_any_order_give_the_same(load):
+    mixed = [STEPS[2], STEPS[0], STEPS[3], STEPS[1], STEPS[2]]
+    annotation = load(steps=mixed, guide=GUIDE[::-1])
+    assert render(annotation, is_wtag=True) == EXPECTED
+    assert reasons(annotation.drops)["StepDetection.txt:5"] == "copy of another row"
+
+
+def test_a_bad_row_costs_only_itself(load):
+    bad = (
+        "\n\nnot a row\n1e17\t2e17\tfloats\n"
+        + f"{ticks(50)}\t{ticks(51)}\t  \n"
+        + f"{ticks(200)}\t{ticks(201)}\tlate\n"
+    )
+    annotation = load(steps="\ufeff" + rows(*STEPS).replace("\n", "\r\n") + bad)
+    assert render(annotation, is_wtag=True) == EXPECTED
+    assert {record: reason for record, reason in reasons(annotation.drops).items() if record.startswith("Step")} == {
+        "StepDetection.txt:7": "no text",
+        "StepDetection.txt:8": "no start time",
+        "StepDetection.txt:9": "no text",
+        "StepDetection.txt:10": "beyond the video",
+    }
+
+
+def test_repaired_rows_stay(load):
+    annotation = load(steps=[(0, 20, "START"), (90, 130, "Grind beans"), (50, 40, "Set timer")], guide=[], user=[])
+    assert [(step.text, step.start_s, step.end_s) for step in annotation.steps] == [
+        ("start", 10.0, 20.0),
+        ("Set timer", 50.0, 50.0),
+        ("Grind beans", 90.0, 100.0),
+    ]
+    assert sorted(reasons(annotation.drops).values()) == [
+        "end cut to the video",
+        "no usable end time, made an instant",
+    ]
+
+
+def test_without_a_start_row_nothing_is_cut_off(load):
+    annotation = load(steps=STEPS[1:])
+    assert [step.text for step in annotation.steps] == ["Heat: the kettle", "Grind beans", "Done"]
+    assert annotation.steps[0].substeps[0].text == "welcome to the kitchen"
+
+
+def test_missing_speech_and_odd_bytes_are_survived(load):
+    annotation = load(guide=None, user=b"%d\t%d\tcaf\xe9 ready\n" % (ticks(30), ticks(32)))
+    assert annotation.steps[1].substeps[0].text == "caf\ufffd ready"
+    assert reasons(annotation.drops) == {"InstructorAnnotations_intent.txt": "file missing"}
+
+
+def test_only_a_start_is_no_annotation(load):
+    annotation = load(steps=STEPS[:1])
+    assert annotation.ann_ratio == 0.0
+    assert "no step" in reasons(annotation.drops).values()
+
+
+def test_listing_ignores_what_is_no_recording(write, make_adapter):
+    for name in ("T1", "T9", "T10", "T55a"):
+        root = write(name)
+    write("T2", steps=None)
+    write("T3", timing="12\n")
+    write("T4", timing="20\n10\n")
+    folder = root / "datasets" / "WTaG"
+    (folder / "notes.txt").write_text("stray")
+    (folder / "assets").mkdir()
+    (folder / "backup").mkdir()
+    adapter = make_adapter("wtag", root)
+    listing = adapter.list_items()
+    assert [(i.key, i.split, i.participant, i.duration_s) for i in listing.dialogs] == [
+        ("T1", "train", None, 100.0),
+        ("T10", "train", None, 100.0),
+        ("T9", "val", None, 100.0),
+    ]
+    assert listing.media[0].sources == ("datasets/WTaG/T1/Video/Video.mpeg",)
+    assert {drop.recording: drop.reason for drop in listing.drops} == {
+        "T2": "no StepDetection/StepDetection.txt",
+        "T3": "no usable Video/VideoMpegTiming.txt",
+        "T4": "no usable Video/VideoMpegTiming.txt",
+        "T55a": "in dataset.ignored",
+        "backup": "not a recording folder",
+        "notes.txt": "not a recording folder",
+    }
+    (folder / "T1" / "Video" / "VideoMpegTiming.txt").unlink()
+    with pytest.raises(ItemError, match="VideoMpegTiming"):
+        adapter.load_annotation(listing.dialogs[0])
+
+
+def test_only_validation_recordings_is_no_data_set(write, make_adapter):
+    with pytest.raises(ConfigError, match="no annotated training recording"):
+        make_adapter("wtag", write("T9")).list_items()
+
+
+def test_digest_follows_text_and_recipes(write, make_adapter):
+    def digests(**files):
+        root = write(**files)
+        return root, make_adapter("wtag", root).list_items().dialogs[0].digest
+
+    root, first = digests()
+    assert digests()[1] == first
+    assert digests(user=[])[1] != first
+    assets = root / "datasets" / "WTaG" / "assets"
+    assets.mkdir()
+    (assets / "recipe_cake.txt").write_text("Cake\n1. Bake.\n")
+    assert digests()[1] != first
+
+
+def test_the_split_is_a_function_of_the_name():
+    names = [f"T{number}" for number in range(1, 55)]
+    val = [name for name in names if split_of(name) == "val"]
+    assert sorted(val) == ["T46", "T47", "T48", "T49", "T5", "T50", "T51", "T52", "T53", "T54", "T6", "T7", "T8", "T9"]
+    assert split_of("T99") == "train"
+
+
+@pytest.mark.parametrize(
+    ("steps", "said", "goal", "reference"),
+    [
+        (["Assemble filter cone"], [], "Make pour-over coffee", "Make a mug cake"),
+        (["Whisk batter"], ["use the coffee mug"], "Make a mug cake", "Make pour-over coffee"),
+        (["Place Tortilla"], ["I want coffee now"], "Make pinwheels", "Make pour-over coffee"),
+        (["Repeat"], ["we make pinwheels"], "Make pinwheels", "Make a mug cake"),
+        (["Repeat"], [], "Make a mug cake", "Make a mug cake"),
+    ],
+)
+def test_choice_of_the_recipe(steps, said, goal, reference):
+    recipe, is_known = choose_recipe(steps, said)
+    assert recipe.goal == goal
+    assert choose_recipe_compat([*steps, *said]).goal == reference
+    assert is_known == (steps != ["Repeat"] or bool(said))
+
+
+def test_knowledge_is_the_publishers_text_where_it_is_there(tmp_path):
+    coffee = RECIPES[0]
+    assert load_knowledge(coffee, [tmp_path]).splitlines()[:2] == ["Pour-over Coffee", f"1. {coffee.steps[0]}"]
+    (tmp_path / coffee.file).write_text(
+        "My Coffee\n\nIngredients\n1 cup\n\nSteps\n1. Take 1⁄2-\ninch\n of it.\n2. Drink.\n"
+    )
+    assert load_knowledge(coffee, [tmp_path / "no", tmp_path]) == "My Coffee\n1. Take 1/2-inch of it.\n2. Drink."
+
+
+def test_parity_with_the_published_reading(sample_root, sample_data, make_adapter):
+    published = json.loads((sample_data / "extra/proassist-outputs/wtag/generated_dialogs/T1.json").read_text())
+    adapter = make_adapter("wtag", sample_root, compat=True, recipe_dirs=["../extra/wtag-recipes"])
+    annotation = adapter.load_annotation(adapter.list_items().dialogs[0])
+    parsed = published["parsed_video_anns"]
+    assert render(annotation, is_wtag=True) == parsed["all_step_descriptions"]
+    assert annotation.duration_s == parsed["duration"]
+    assert annotation.ann_ratio == parsed["ann_ratio"]
+    assert len(annotation.steps) == parsed["num_steps"]
+    assert annotation.goal == published["inferred_goal"]
+
+
+def test_published_recipes_are_read_whole(sample_data):
+    folder = [sample_data / "extra" / "wtag-recipes"]
+    texts = [load_knowledge(recipe, folder) for recipe in RECIPES]
+    assert [text.splitlines()[0] for text in texts] == [recipe.title for recipe in RECIPES]
+    assert [len(text.splitlines()) - 1 for text in texts] == [8, 12, 12] == [len(r.steps) for r in RECIPES]
+    assert not any("\u2044" in text for text in texts)
+
+
+def test_published_sample(sample_root, make_adapter):
+    """The numbers of docs/sources/wtag.md and docs/differences.md."""
+    adapter = make_adapter("wtag", sample_root, recipe_dirs=["../extra/wtag-recipes"])
+    listing = adapter.list_items()
+    assert {drop.recording: drop.reason for drop in listing.drops} == {
+        "T55a": "in dataset.ignored",
+        "T55b": "in dataset.ignored",
+    }
+    first = adapter.load_annotation(listing.dialogs[0])
+    assert (len(first.steps), sum(len(step.substeps) for step in first.steps)) == (14, 21)
+    assert reasons(first.drops) == {"InstructorAnnotations_intent.txt:1": "before the start"}
+    assert round(first.ann_ratio, 4) == 0.7272
+    assert len(first.knowledge.splitlines()) == 1 + 12
