@@ -7,7 +7,6 @@ nearest valid name.
 from __future__ import annotations
 
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -30,7 +29,7 @@ from mmassist.stages import PIPELINE
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 GROUPS = ("dataset", "models", "llm", "encoder", "tokenizer", "judge", "setup", "cluster", "paths", "hydra/launcher")
 LAUNCHERS = ("slurm", "local", "basic")
-REQUIRED = ("stage", "dataset")
+_MISSING = object()
 
 
 @dataclass(frozen=True)
@@ -120,31 +119,28 @@ def _check_choices(key: str, values: Iterable[str], choices: Sequence[str]) -> N
 
 
 def _check_key(key: str, config: DictConfig) -> None:
-    node: Any = config
-    for depth, part in enumerate(key.split(".")):
-        if not isinstance(node, DictConfig) or part not in node:
-            prefix = ".".join(key.split(".")[:depth])
-            everywhere = [k for k in _leaf_keys(config) if k.split(".")[-1] == part]
-            if everywhere:
-                raise ConfigError(f"unknown key '{key}'. Did you mean '{everywhere[0]}'?")
-            names = [str(k) for k in node] if isinstance(node, DictConfig) else []
-            close = nearest(part, [n for n in names if n != "hydra"])
-            close = re.sub("'(.*)'", rf"'{prefix}.\1'", close) if prefix else close
-            raise ConfigError(f"unknown key '{key}'.{close}")
-        node = node._get_node(part)
+    if OmegaConf.select(config, key, default=_MISSING) is not _MISSING:
+        return
+    leaves = _leaf_keys(config)
+    same_name = [k for k in leaves if k.split(".")[-1] == key.split(".")[-1] and "." not in key]
+    close = f" Did you mean '{same_name[0]}'?" if same_name else nearest(key, leaves)
+    if "Did you mean" not in close:
+        close = f" Settings are {', '.join(str(k) for k in config)} and theirs; --help lists them all."
+    raise ConfigError(f"unknown key '{key}'.{close}")
 
 
 def _leaf_keys(config: DictConfig, prefix: str = "") -> list[str]:
     found = []
     for key in config:
         node = config._get_node(key)
-        found += _leaf_keys(node, f"{prefix}{key}.") if isinstance(node, DictConfig) else [f"{prefix}{key}"]
+        found += _leaf_keys(node, prefix + str(key) + ".") if isinstance(node, DictConfig) else [prefix + str(key)]
     return found
 
 
 def _values(override: Override) -> list[str]:
     if override.is_sweep_override():
-        return [v.strip("'\"") for v in map(str, override.sweep_string_iterator())]
+        words: list[Any] = list(override.sweep_string_iterator())
+        return [str(word).strip("'\"") for word in words]
     return [str(override.value())]
 
 

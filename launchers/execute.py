@@ -20,6 +20,8 @@ from launchers.worker import JsonLog, Worker, root_logging
 from launchers.workspace import Workspace
 from mmassist.core.errors import StageError
 from mmassist.core.outcome import Status
+from mmassist.core.stage import Task
+from mmassist.io.atomic import write_json
 from mmassist.io.layout import Layout, RunLayout
 from mmassist.io.lock import FolderLock
 from mmassist.io.shard import clean_dead_attempts
@@ -56,28 +58,45 @@ class Execution:
     def __init__(self, layout: Layout, run_id: str, run: RunLayout, sources: Sources, sides: Mapping[str, Sides]):
         self.layout, self.run_id, self.run = layout, run_id, run
         self._sources, self.sides = sources, sides
+        self._plans: dict[str, dict[str, Any]] = {}
 
     def run_job(self, job: Job, rebuild: bool) -> JobResult:
         """Plan and run one job. Raises ConfigError (Locked) when another run holds its folder."""
         lock = FolderLock(job.unit.lock, self.run_id)
         lock.acquire()
         try:
-            if rebuild:
-                move_aside(job.unit, self.run_id)
-                lock.acquire()
-            clean_dead_attempts(job.unit)
-            selection, plan = self.plan(job)
-            self.sides[job.dataset].save(self.layout, job.dataset)
-            apply_plan(self.layout, job, plan, self.run_id)
+            plan, bundles = self.prepare(job, lock, rebuild, num_elements=1)
             result = JobResult(job, plan)
-            bundles = bundle_tasks(plan, 1)
-            write_elements(self.run, job, plan, selection, bundles, self.run_id)
             if bundles:
                 with JobProgress(f"{job.stage.name} {job.dataset}", plan.num_items) as progress:
                     self._work(job, [t.name for t in bundles[0]], result, progress)
             return result
         finally:
             lock.release()
+
+    def prepare(
+        self, job: Job, lock: FolderLock, rebuild: bool, num_elements: int
+    ) -> tuple[UnitPlan, list[list[Task]]]:
+        """Put the job's plan on disk, in its folder (whose lock is held) and in the run's; returns the elements."""
+        if rebuild:
+            move_aside(job.unit, self.run_id)
+            lock.acquire()
+        clean_dead_attempts(job.unit)
+        selection, plan = self.plan(job)
+        self.sides[job.dataset].save(self.layout, job.dataset)
+        apply_plan(self.layout, job, plan, self.run_id)
+        bundles = bundle_tasks(plan, num_elements)
+        write_elements(self.run, job, plan, selection, bundles, self.run_id)
+        self._plans[job.name] = {
+            "unit": self.layout.relative(job.unit.root),
+            "fingerprint": job.fingerprint,
+            "items": plan.num_items,
+            "runs": dict(plan.why),
+            "rests": dict(plan.rest),
+            "elements": [[task.name for task in bundle] for bundle in bundles],
+        }
+        write_json(self.run.plan, self._plans, "run")
+        return plan, bundles
 
     def plan(self, job: Job, rebuild: bool = False) -> tuple[Selection, UnitPlan]:
         """The job's selected items and what there is to do; changes nothing."""

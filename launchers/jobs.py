@@ -187,5 +187,5 @@ class Sources:
         which = job.sections["extract"].get("which", "needed")
         name = f"{job.dataset}:{which}"
         if name not in self._listings:
-            self._listings[name] = job.adapter(self._layout).list_items(which=which)  # type: ignore[call-arg]
+            self._listings[name] = job.adapter(self._layout).list_items(which=which)
         return self._listings[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import subprocess
@@ -12,12 +13,10 @@ from typing import Any
 
 from launchers.execute import Execution
 from launchers.jobs import Job
-from launchers.prepare import apply_plan, bundle_tasks, move_aside, write_elements
 from launchers.supervise import Limits, Supervisor, child_environment, spawn_worker
 from mmassist.core.errors import ConfigError
 from mmassist.io.layout import RunLayout, UnitLayout
 from mmassist.io.lock import FolderLock
-from mmassist.io.shard import clean_dead_attempts
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +30,6 @@ class ElementRun:
 
     def __call__(self, element: int) -> None:
         """Raises StageError when the element cannot go on: SLURM then shows it as FAILED."""
-        import json
-
         run = RunLayout(Path(self.run_dir))
         tasks = [row["name"] for row in json.loads(run.element(self.job, element).read_text())["tasks"]]
         res = self.resources
@@ -88,16 +85,8 @@ def _submit_job(
     lock.acquire()
     ids: list[str] = []
     try:
-        if rebuild:
-            move_aside(job.unit, execution.run_id)
-            lock.acquire()
-        clean_dead_attempts(job.unit)
-        selection, plan = execution.plan(job)
-        execution.sides[job.dataset].save(execution.layout, job.dataset)
-        apply_plan(execution.layout, job, plan, execution.run_id)
         cluster = job.sections["cluster"]
-        bundles = bundle_tasks(plan, cluster["max_running"] * cluster["elements_per_slot"])
-        write_elements(execution.run, job, plan, selection, bundles, execution.run_id)
+        _, bundles = execution.prepare(job, lock, rebuild, cluster["max_running"] * cluster["elements_per_slot"])
         after = [i for unit in job.upstream.values() for i in submitted.get(str(unit.root), [])]
         for start in range(0, len(bundles), cluster["max_array_size"]):
             window = range(start, min(start + cluster["max_array_size"], len(bundles)))

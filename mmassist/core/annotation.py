@@ -1,4 +1,7 @@
-"""The annotation of one recording as the stages see it, the same for every source."""
+"""The annotation of one recording as the stages see it, the same for every source.
+
+All times are seconds on the annotation's clock, whose zero lies at ``Item.time_offset_s`` of the media.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from mmassist.core.item import Drop
 
 @dataclass(frozen=True)
 class Substep:
-    """A fine action or an utterance. Times are seconds on the media's clock; ``end_s`` None means an instant."""
+    """A fine action or an utterance; ``end_s`` None means an instant."""
 
     start_s: float
     text: str

@@ -9,45 +9,34 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from mmassist.core.annotation import Annotation, Step
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
 from mmassist.datasets.captaincook4d_recipe import clean_description, order_steps
-from mmassist.datasets.source import Source, record_digest
+from mmassist.datasets.source import SourceAdapter, SourceConfig, record_digest
 from mmassist.datasets.span import covered_share, fit_span, read_number
 
 SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(SourceConfig):
     """Where the publisher's files lie below ``DATA_ROOT_DIR/datasets``."""
 
-    name: str
-    raw_dir: str
-    video_pattern: str
     steps_file: str
     activities_file: str
     errors_file: str
     videos_file: str
     split_file: str
     graph_dir: str
-    domain: str
-    knowledge_type: str
-    licence: str
 
 
-class Adapter:
+class Adapter(SourceAdapter):
     """Read the annotation repository's JSON files; all of them together are a few megabytes."""
 
-    def __init__(self, config: Config, data_root: Path, compat: bool):
-        self.name = config.name
-        self.config = config
-        self.compat = compat
-        self.source = Source(config.name, data_root, config.raw_dir, config.video_pattern, config.licence)
+    config: Config
 
     def list_items(self, which: str = "needed") -> Listing:
         """Items of all recordings that are annotated and in the split file.

@@ -14,26 +14,20 @@ from mmassist.core.annotation import Annotation, Step, Substep
 from mmassist.core.errors import ConfigError, ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
 from mmassist.datasets.holoassist_event import Event, EventKind, EventReader, clean_text, clean_text_compat
-from mmassist.datasets.source import Source, record_digest
+from mmassist.datasets.source import SourceAdapter, SourceConfig, record_digest
 from mmassist.datasets.span import covered_share, read_number, summed_share
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(SourceConfig):
     """Where the publisher's files lie below ``DATA_ROOT_DIR/datasets``, and the source's own thresholds."""
 
-    name: str
-    raw_dir: str
-    video_pattern: str
     annotation_file: str
     train_list: str
     val_list: str
     test_list: str
     participant_pattern: str
     skip_verbs: tuple[str, ...]
-    domain: str
-    knowledge_type: str
-    licence: str
 
     def __post_init__(self) -> None:
         try:
@@ -56,14 +50,10 @@ class _Place:
     duration_s: float
 
 
-class Adapter:
+class Adapter(SourceAdapter):
     """Read HoloAssist's single annotation file; recordings are parsed one at a time and never all held at once."""
 
-    def __init__(self, config: Config, data_root: Path, compat: bool):
-        self.name = config.name
-        self.config = config
-        self.compat = compat
-        self.source = Source(config.name, data_root, config.raw_dir, config.video_pattern, config.licence)
+    config: Config
 
     def list_items(self, which: str = "needed") -> Listing:
         """Items of all annotated recordings in the train and val lists.

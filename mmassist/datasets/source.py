@@ -164,3 +164,25 @@ class Source:
             media += [self.media_item(name, "test") for name in self.recordings_on_disk() if name not in known]
         ordered = sorted(drops, key=lambda drop: (drop.recording, drop.record, drop.reason))
         return Listing(tuple(sorted(media, key=lambda item: item.key)), tuple(listed), tuple(ordered))
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """What every source's config says; the YAML of each explains the values."""
+
+    name: str
+    raw_dir: str
+    video_pattern: str
+    domain: str
+    knowledge_type: str
+    licence: str
+
+
+class SourceAdapter:
+    """What every adapter begins with. Reads nothing yet."""
+
+    def __init__(self, config: Any, data_root: Path, compat: bool):
+        self.name: str = config.name
+        self.config = config
+        self.compat = compat
+        self.source = Source(config.name, data_root, config.raw_dir, config.video_pattern, config.licence)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from mmassist.core.annotation import Annotation, Step, Substep
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
-from mmassist.datasets.source import Source, record_digest
+from mmassist.datasets.source import SourceAdapter, SourceConfig, record_digest
 from mmassist.datasets.span import covered_share, fit_span, summed_share
 from mmassist.datasets.wtag_recipe import Recipe, choose_recipe, choose_recipe_compat, load_knowledge
 
@@ -28,17 +28,11 @@ _SPEECH = {
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(SourceConfig):
     """Where the publisher's files lie below ``DATA_ROOT_DIR/datasets``, and what of them is left out."""
 
-    name: str
-    raw_dir: str
-    video_pattern: str
     recipe_dirs: tuple[str, ...]
     ignored: tuple[str, ...]
-    domain: str
-    knowledge_type: str
-    licence: str
 
 
 class Row(NamedTuple):
@@ -57,14 +51,10 @@ def split_of(recording: str) -> str:
     return "val" if recording in universe[NUM_TRAIN:] else "train"
 
 
-class Adapter:
+class Adapter(SourceAdapter):
     """Read one folder per recording."""
 
-    def __init__(self, config: Config, data_root: Path, compat: bool):
-        self.name = config.name
-        self.config = config
-        self.compat = compat
-        self.source = Source(config.name, data_root, config.raw_dir, config.video_pattern, config.licence)
+    config: Config
 
     def list_items(self, which: str = "needed") -> Listing:
         """Items of all recording folders with a readable clock and step file.

@@ -10,8 +10,8 @@ from typing import Any
 
 from mmassist.dialog.label import INITIATIVES, INTENTS, OTHER
 
-MAX_TURN_CHARS = 1500
-MAX_TURNS = 200
+MAX_TURN_CHARS = 4000
+MAX_TURNS = 400
 NO_INITIATIVE = "none"  # user turns of a refinement
 
 

@@ -43,10 +43,3 @@ class FeatureReader:
     def _load(self, chunk: int) -> np.ndarray:
         arrays = [np.load(io.BytesIO(self._source.read(f"{chunk:06d}.{part}.npy"))) for part in self._parts]
         return np.concatenate(arrays, axis=1).astype(np.float16, copy=False)
-
-
-def npy_bytes(array: np.ndarray) -> bytes:
-    """The array as the bytes of a .npy file, the same bytes every time."""
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
-    return buffer.getvalue()

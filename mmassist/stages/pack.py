@@ -13,9 +13,10 @@ from mmassist.core.fingerprint import canonical_json
 from mmassist.core.item import KEY_PATTERN, Item, ItemKind
 from mmassist.core.stage import Context, Member, Outputs, Section, Stage
 from mmassist.dialog.record import read_record
+from mmassist.io.npy import npy_bytes
 from mmassist.packing.chat_format import ChatFormat
 from mmassist.packing.conversation import load_messages
-from mmassist.packing.features import FeatureReader, npy_bytes
+from mmassist.packing.features import FeatureReader
 from mmassist.packing.indexing import shift
 from mmassist.packing.record import Dialog, FrameStore
 from mmassist.packing.report import FillReport

@@ -66,7 +66,7 @@ class Decoder:
         self.close()
 
     def _supervise(self, request: Request) -> Generator[Frame, None, Info]:
-        if self._child and not self._child.is_idle:
+        if self._child and (not self._child.is_idle or self._child.process.poll() is not None):
             self.close()
         if self._child is None:
             self._child = _Child()

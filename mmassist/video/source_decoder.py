@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmassist.core.errors import ItemError, Kind
 from mmassist.video import source
+from mmassist.video.boxes import cut_box
 from mmassist.video.damage import DamageTracker
 from mmassist.video.demuxer_log import collect_errors
 from mmassist.video.picture import orientation_of
@@ -72,7 +73,8 @@ class SourceDecoder:
     def summary(self) -> str:
         """One line on how much was readable and what was wrong."""
         readable, expected = float(self.end_s - self.lost_s), float(self.expected_end_s)
-        return f"{self._path}: only {readable:.2f} s of {expected:.2f} s readable{self._why()}"
+        whole = f" of {expected:.2f} s" if expected - readable > 0.01 else ""  # else the file does not tell its length
+        return f"{self._path}: only {readable:.2f} s{whole} readable{self._why()}"
 
     def _why(self) -> str:
         more = f" and {len(self.problems) - 3} more" if len(self.problems) > 3 else ""
@@ -182,6 +184,10 @@ class SourceDecoder:
         elif file_end is not None and file_end - self._zero - self._file_end_s > self._tolerance(file_end):
             # no stream reaches the end that the header gives to the file: it was cut
             expected = max(expected, file_end - self._zero)
+        if self._stream.frames == 0 and self._container.format.name.startswith("mov,mp4"):
+            box = cut_box(self._path)
+            if box:
+                self.problems.append(f"the file ends inside a box ({box})")
         if expected - self.end_s > self._tolerance(expected) and not self.problems:
             self.problems.append(f"the pictures end at {float(self.end_s):.2f} s")
         self.expected_end_s = expected

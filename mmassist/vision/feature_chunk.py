@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+
+from mmassist.io.npy import npy_bytes
 
 SUMMARY_NAME = "features.json"  # sorts behind every chunk
 
@@ -13,13 +14,6 @@ SUMMARY_NAME = "features.json"  # sorts behind every chunk
 def chunk_name(chunk: int, part: str) -> str:
     """``000002.3x3.npy``: rows ``[2 * chunk_frames, 3 * chunk_frames)`` of grid ``3x3``."""
     return f"{chunk:06d}.{part}.npy"
-
-
-def npy_bytes(array: np.ndarray) -> bytes:
-    """``array`` as a version 1.0 ``.npy`` file in C order; equal arrays give equal bytes."""
-    out = io.BytesIO()
-    np.lib.format.write_array(out, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
-    return out.getvalue()
 
 
 class ChunkCutter:

@@ -103,7 +103,7 @@ def test_limit_and_items_select_by_key(tmp_path):
 
 def test_an_unknown_item_is_refused(tmp_path):
     source = ToySource(tmp_path, {"R007-DSLR": "1"})
-    with pytest.raises(ConfigError, match="toys has no item 'R007-DSL'. Did you mean 'R007-DSLR'"):
+    with pytest.raises(ConfigError, match=r"toys has no item 'R007-DSL'. Did you mean 'R007-DSLR'"):
         source.run(items=("R007-DSL",))
 
 

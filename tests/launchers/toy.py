@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from launchers.compose import Command
 from launchers.jobs import Job
@@ -33,7 +33,7 @@ class Toy(Stage):
     version = 1
     kind = ItemKind.DIALOG
     reads = ()
-    sections: Any = {}
+    sections: ClassVar[dict[str, Any]] = {}
 
     @classmethod
     def folder(cls, configs: dict[str, Any]) -> str:

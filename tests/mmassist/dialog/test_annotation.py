@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,11 @@ RULES = {
 def test_the_reference_rules_give_the_published_text_and_windows(sample_data: Path, dataset: str) -> None:
     expected = published(sample_data, dataset)
     annotation = annotation_of_text(expected["all_step_descriptions"], dataset)
-    assert render_description(annotation, compat=True) == expected["all_step_descriptions"]
+    # Only sources with substeps end in a line break in the published files.
+    end = "" if RULES[dataset].num_before is None else "\n"
+    assert render_description(annotation, compat=True) == expected["all_step_descriptions"] + end
     clips = cut_clips(annotation, RULES[dataset], compat=True)[: len(expected["clips"])]
-    assert [clip.text for clip in clips] == [text for _, _, text in expected["clips"]]
+    assert [clip.text for clip in clips] == [text + end for _, _, text in expected["clips"]]
     for clip, (start_s, end_s, _) in zip(clips, expected["clips"], strict=True):
         assert clip.start_s == pytest.approx(start_s, abs=0.051)
         assert clip.end_s == pytest.approx(end_s, abs=0.051)
@@ -132,7 +135,7 @@ def test_corrected_windows_hold_every_step_once_and_never_overlap(
     clips = cut_clips(annotation, ClipRule(max_units, counts), compat=False)
     assert [i for c in clips for i in range(c.first_step, c.last_step)] == list(range(len(steps)))
     assert all(clip.start_s < clip.end_s for clip in clips)
-    assert all(left.end_s <= right.start_s for left, right in zip(clips, clips[1:], strict=False))
+    assert all(left.end_s <= right.start_s for left, right in pairwise(clips))
     for clip in clips:
         for step in steps[clip.first_step : clip.last_step]:
             assert clip.start_s <= step.start_s <= clip.end_s + 0.1

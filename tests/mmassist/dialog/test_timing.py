@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -57,7 +58,7 @@ conversations = st.lists(
 def test_corrected_times_are_in_order_apart_and_stable(turns: list[Turn], end_s: float | None) -> None:
     moved = adjust_times(turns, compat=False, end_s=end_s)
     assert sorted((t.role, t.content) for t in moved) == sorted((t.role, t.content) for t in turns)
-    for before, after in zip(moved, moved[1:], strict=False):
+    for before, after in pairwise(moved):
         gap_s = after.time_s - before.time_s
         assert gap_s >= (0 if before.is_user and not after.is_user else MIN_GAP_S - 1e-6)
     assert adjust_times(moved, compat=False, end_s=end_s) == moved

@@ -22,7 +22,8 @@ def test_the_second_run_is_told_who_holds_the_folder(tmp_path):
 
 def test_a_dead_holders_lock_is_taken_over(tmp_path):
     path = tmp_path / "lock"
-    code = f"from pathlib import Path; from mmassist.io.lock import FolderLock; FolderLock(Path({str(path)!r}), 'dead').acquire()"
+    imports = "from pathlib import Path; from mmassist.io.lock import FolderLock"
+    code = f"{imports}; FolderLock(Path({str(path)!r}), 'dead').acquire()"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert read_holder(path)["run_id"] == "dead"
     FolderLock(path, "next").acquire()

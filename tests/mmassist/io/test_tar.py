@@ -24,7 +24,8 @@ def test_the_standard_library_reads_what_is_written(members):
 def test_the_longest_item_key_fits():
     name = "k" * 100 + "/talk_some_12-0001.input_ids.npy"
     data = tar.header(name, 0) + tar.END
-    assert tarfile.open(fileobj=io.BytesIO(data)).getnames() == [name]
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        assert archive.getnames() == [name]
 
 
 def test_a_name_that_ustar_cannot_hold_is_refused():

@@ -16,7 +16,7 @@ import pytest
 from mmassist.core.config import meaning
 from mmassist.core.errors import ConfigError, ItemError, Skip
 from mmassist.core.item import Item, ItemKind
-from mmassist.packing.features import npy_bytes
+from mmassist.io.npy import npy_bytes
 from mmassist.packing.sample import PackConfig
 from mmassist.stages import stage_class
 from mmassist.stages.pack import Pack

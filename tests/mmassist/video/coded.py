@@ -90,7 +90,7 @@ def constant_times(rate: Fraction, seconds: float) -> tuple[list[Fraction], Frac
 
 
 def expected_numbers(times: Sequence[Fraction], fps: Fraction = Fraction(2), first_number: int = 0) -> list[int]:
-    """The number on a player's screen at 0, 1/fps, 2/fps, ... up to the last picture. ``times`` start at the clock's 0."""
+    """The number on a player's screen at 0, 1/fps, 2/fps, ... up to the last picture; ``times`` on its clock."""
     samples = max(1, int(times[-1] * fps) + 1)
     numbers = []
     for j in range(samples):
@@ -113,7 +113,11 @@ def probed_times(path: Path, stream: str = "v:0") -> list[Fraction]:
     zero = min(exact, key=lambda time: abs(time - start), default=start)
     if abs(zero - start) > Fraction(1, 10**6):
         zero = start
-    return sorted(int(frame["best_effort_timestamp"]) * time_base - zero for frame in shown["frames"])
+    times: list[Fraction] = []
+    for frame in shown["frames"]:
+        stamp = frame.get("best_effort_timestamp")  # absent for the last picture of a program stream
+        times.append(int(stamp) * time_base - zero if stamp is not None else 2 * times[-1] - times[-2])
+    return sorted(times)
 
 
 def decoded_grey(path: Path, stream: str = "0:v:0", size: int = 64) -> np.ndarray:

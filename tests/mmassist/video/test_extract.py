@@ -95,7 +95,7 @@ def test_a_frozen_picture_stays_for_as_long_as_it_is_shown(tmp_path: Path):
 @pytest.mark.parametrize("name", ["v.mkv", "v.mp4", "v.ts"])
 def test_time_0_is_where_the_file_starts(tmp_path: Path, name):
     times = [Fraction(5, 2) + Fraction(i, 25) for i in range(100)]
-    write_coded(tmp_path / name, times, Fraction(1, 25))
+    write_coded(tmp_path / name, times, Fraction(1, 50))
     stream = extract(tmp_path / name)
     assert numbers_of(stream) == [0, 12, 25, 37, 50, 62, 75, 87]
     assert stream.info()["sources"][0]["start_s"] >= 2.5
@@ -197,7 +197,7 @@ def test_a_stream_without_times_is_refused(tmp_path: Path):
     assert caught.value.kind == Kind.PERMANENT
 
 
-@pytest.mark.parametrize("share", [0.2, 0.5, 0.8, 0.97])
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.97])
 @pytest.mark.parametrize(
     ("name", "options"),
     [

@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmassist.vision.feature_chunk import ChunkCutter, npy_bytes
+from mmassist.io.npy import npy_bytes
+from mmassist.vision.feature_chunk import ChunkCutter
 
 
 @given(st.lists(st.integers(0, 40), max_size=12), st.integers(1, 25))

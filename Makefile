@@ -1,0 +1,51 @@
+# make setup      .venv with everything, exact versions from constraints.txt
+# make demo       setup, then the whole pipeline on a small sample made on the spot
+# make test       setup, then lint and the tests (make test-slow: the long proofs)
+# make clean      remove what the demonstration and the tools left; .venv stays
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.up-to-date
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint clean
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
+
+setup: $(STAMP)
+
+# $(call need,TEST,PACKAGE): if TEST fails, install the Debian package, or say in one line what is missing
+need = $(1) >/dev/null 2>&1 \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing $(2)" && apt-get update -qq \
+	     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(2) >/dev/null && $(1) >/dev/null 2>&1; } \
+	|| { echo "please install $(2) first (Debian: apt-get install $(2))" >&2; exit 1; }
+
+$(STAMP): setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(call need,$(PYTHON) -c "import ensurepip",python3-venv)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (torch is large; a CPU build is enough for demo and tests)"
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[all]"
+	@touch $@
+
+demo: setup
+	@$(BIN)/python -m tools.demo
+
+test: lint
+	@$(call need,command -v ffmpeg,ffmpeg)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: setup
+	@$(call need,command -v ffmpeg,ffmpeg)
+	$(BIN)/python -m pytest -m slow
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf demo_data outputs multirun .pytest_cache .mypy_cache .ruff_cache .hypothesis build
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmassist.core.annotation import Annotation, Step, Substep
+from mmassist.core.config import build
+from mmassist.core.errors import ConfigError, ItemError, Kind, Skip
+from mmassist.core.item import Item, ItemKind
+from mmassist.dialog.record import list_conversations, read_record, record_schema
+from mmassist.dialog.score import timing_score
+from mmassist.dialog.turn import Turn
+from mmassist.llm import build_engine, build_llm_config
+from mmassist.llm.protocol import Answer, Engine, Request, Sample
+from mmassist.stages import stage_class
+from mmassist.stages.generate import Generate, GenerateConfig
+
+ITEM = Item("kitchen", "kitchen-1", ItemKind.DIALOG, "train", (), "digest", "kitchen-1")
+WORDS = ["kettle", "teapot", "spoon", "sugar", "lemon", "saucer", "biscuit", "napkin", "tray", "table"]
+
+
+def annotation(num_steps: int = 10, **changes: Any) -> Annotation:
+    steps = []
+    for n in range(num_steps):
+        start = 5.0 + 15 * n
+        substeps: tuple[Substep, ...] = ()
+        if n == 2:
+            substeps = (
+                Substep(start + 2, "lift lid", start + 4),
+                Substep(start + 6, "is this  right?", role="user"),
+                Substep(start + 7, "yes that is right", role="assistant"),
+                Substep(start + 9, "drop lid", start + 10, note="the lid fell"),
+            )
+        note = "measurement error: too much" if n == 4 else ""
+        steps.append(Step(start, start + 12, f"The user takes the {WORDS[n % 10]}.", note, substeps))
+    made = Annotation(
+        "kitchen", "kitchen-1", "cooking", "recipe", "lay the table", tuple(steps), 5.0 + 15 * num_steps, 0.8
+    )
+    return replace(made, **changes)
+
+
+@dataclass
+class FakeContext:
+    """What the runtime would hand over, with a log of the requests."""
+
+    made: Annotation
+    engine: Engine
+    compat: bool = False
+    requests: list[Request] = field(default_factory=list)
+
+    @property
+    def adapter(self) -> FakeContext:
+        return self
+
+    @property
+    def llm(self) -> FakeContext:
+        return self
+
+    def load_annotation(self, item: Item) -> Annotation:
+        return self.made
+
+    async def ask(self, request: Request) -> Answer:
+        self.requests.append(request)
+        await asyncio.sleep(0)
+        return await self.engine.answer(request)
+
+
+def stage(flaw_rate: float = 0.0, **values: Any) -> Generate:
+    llm = build_llm_config({"engine": "scripted", "flaw_rate": flaw_rate}, "llm")
+    return Generate({"generate": build(GenerateConfig, values, "generate"), "llm": llm, "dataset": None})
+
+
+def run(
+    made: Annotation, flaw_rate: float = 0.0, compat: bool = False, **values: Any
+) -> tuple[dict[str, Any], FakeContext]:
+    generate = stage(flaw_rate, **values)
+    ctx = FakeContext(made, build_engine(generate.configs["llm"]), compat)
+    outputs = asyncio.run(generate.process(ITEM, ctx))  # type: ignore[arg-type]
+    ((name, content),) = list(outputs.members)  # type: ignore[arg-type]
+    assert name == "dialogs.json"
+    record = json.loads(content)
+    jsonschema.validate(record, record_schema())
+    assert outputs.stats["conversations"] == len(record["conversations"])
+    return record, ctx
+
+
+def turns_of(record: dict[str, Any]) -> list[tuple[str, tuple[Turn, ...]]]:
+    return [(c.user_type, c.turns) for c in list_conversations(read_record(record))]
+
+
+def test_the_default_makes_ten_dialogs_with_everything_in_place() -> None:
+    made = annotation()
+    record, _ = run(made)
+    conversations = turns_of(record)
+    assert [kind for kind, _ in conversations] == ["no_talk"] * 2 + ["talk_some"] * 4 + ["talk_more"] * 4
+    for kind, turns in conversations:
+        assert turns[0].is_user and "lay the table" in turns[0].content.lower()
+        assert all(0 <= turn.time_s <= made.duration_s for turn in turns)
+        for step, word in zip(made.steps, WORDS, strict=True):
+            told = [t for t in turns if not t.is_user and word in t.content and t.time_s <= step.start_s]
+            assert told and "instruction" in told[-1].labels
+        for question, reply in pairwise(turns):
+            if question.is_question:
+                assert not reply.is_user and 0 <= reply.time_s - question.time_s <= 2
+        assert any("correction" in t.labels for t in turns if "the lid fell" in t.content)
+        assert any("correction" in t.labels for t in turns if "too much" in t.content)
+        num_said = sum(turn.is_user for turn in turns)
+        assert {"no_talk": [1], "talk_some": [3], "talk_more": [5]}[kind] == [num_said]
+        assert all(turn.progress.startswith("Time since the task began") for turn in turns if not turn.is_user)
+        description = record["parsed_video_anns"]["all_step_descriptions"]
+        assert timing_score(description, turns, compat=False).final_score > 8
+    assert "Time since the task began: 0.0 seconds." in conversations[0][1][1].progress
+    assert record["generator"] == "scripted" and record["is_scripted"]
+    assert record["inferred_knowledge"].splitlines()[:2] == ["Lay the table", "1. Take the kettle."]
+
+
+def test_flawed_answers_are_repaired_and_counted() -> None:
+    record, ctx = run(annotation(), flaw_rate=1.0)
+    answers = record["answers"]
+    # Of ten goal samples nine are whole, so nothing has to be repaired there.
+    assert answers["num_repairs"] == sum(request.is_repair for request in ctx.requests) > 100
+    assert answers["num_repairs"] == (answers["num_requests"] - 1) / 2
+    assert answers["num_failures"] == 0 and record["failed_conversations"] == []
+    assert {"invalid_json", "schema", "length", "out_of_window"} <= answers["rejected"].keys()
+    assert answers["finish_reasons"]["length"] == answers["rejected"]["length"]
+
+
+def test_the_same_item_gives_the_same_bytes() -> None:
+    assert run(annotation(), flaw_rate=0.3)[0] == run(annotation(), flaw_rate=0.3)[0]
+    assert run(annotation(), seed=1)[0]["conversations"] != run(annotation(), seed=2)[0]["conversations"]
+
+
+def test_reference_rules_run_through_text() -> None:
+    record, ctx = run(annotation(), flaw_rate=1.0, compat=True)
+    assert record["compat"] and len(record["conversations"]) == 10
+    assert {request.kind for request in ctx.requests if request.schema is None} == {"dialog", "refine", "summary"}
+    assert "Time since the task began: 5.0 seconds." in turns_of(record)[0][1][1].progress
+    assert record["answers"]["rejected"]["line_no_turn"] > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"ann_ratio": 0.4}, "low_coverage"),
+        ({"steps": ()}, "no_steps"),
+        ({"steps": (Step(1.0, 2.0, "start", is_marker=True),)}, "no_steps"),
+    ],
+)
+def test_annotations_with_too_little_in_them_are_skipped(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(Skip) as found:
+        run(annotation(**changes))
+    assert found.value.reason == reason
+
+
+def test_given_knowledge_is_used_as_it_is() -> None:
+    record, ctx = run(annotation(knowledge="Table\n1. Lay it."), goal_method="given")
+    assert (record["inferred_goal"], record["inferred_knowledge"]) == ("lay the table", "Table\n1. Lay it.")
+    assert not any(request.kind == "goal" for request in ctx.requests)
+    with pytest.raises(ItemError, match="gives no goal"):
+        run(annotation(goal=""), goal_method="given")
+
+
+def test_the_label_filter_asks_and_counts() -> None:
+    record, _ = run(annotation(), label_filter=True)
+    assert sum(record["video_labels"].values()) == 10 and record["video_labels"]["1"] >= 5
+
+
+class Stubborn:
+    """Scripted, except that it never finishes one user's dialogs, or fails for another reason."""
+
+    name, revision, is_scripted = "stubborn", "1", True
+
+    def __init__(self, user_types: set[str], kind: Kind | None = None):
+        self.inner = build_engine(build_llm_config({"engine": "scripted", "flaw_rate": 0}, "llm"))
+        self.user_types, self.kind = user_types, kind
+
+    async def answer(self, request: Request) -> Answer:
+        if request.kind == "dialog" and request.payload["user_type"] in self.user_types:
+            if self.kind is not None:
+                raise ItemError(self.kind, "engine lost")
+            return Answer((Sample("no"),), self.name)
+        return await self.inner.answer(request)
+
+    def close(self) -> None: ...
+
+
+def test_a_conversation_that_cannot_be_repaired_costs_itself_only() -> None:
+    ctx = FakeContext(annotation(), Stubborn({"talk_some"}))
+    outputs = asyncio.run(stage().process(ITEM, ctx))  # type: ignore[arg-type]
+    record = json.loads(next(iter(outputs.members))[1])  # type: ignore[arg-type]
+    assert [c["user_id"] for c in record["conversations"]][2] == "talk_more_6"
+    assert [row["index"] for row in record["failed_conversations"]] == [2, 3, 4, 5]
+    assert "still invalid after a repair turn" in record["failed_conversations"][0]["message"]
+    assert record["answers"]["num_failures"] == 4
+
+
+def test_nothing_finished_fails_the_item_and_a_lost_engine_stops_it() -> None:
+    everyone = {"no_talk", "talk_some", "talk_more"}
+    for engine, kind in ((Stubborn(everyone), Kind.PERMANENT), (Stubborn({"no_talk"}, Kind.TRANSIENT), Kind.TRANSIENT)):
+        with pytest.raises(ItemError) as found:
+            asyncio.run(stage().process(ITEM, FakeContext(annotation(), engine)))  # type: ignore[arg-type]
+        assert found.value.kind is kind
+
+
+times = st.integers(0, 1500).map(lambda t: t / 10)
+lengths = st.integers(0, 200).map(lambda t: t / 10)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(times, lengths), min_size=1, max_size=12), st.booleans())
+def test_any_annotation_becomes_valid_dialogs(spans: list[tuple[float, float]], compat: bool) -> None:
+    steps = tuple(Step(start, start + length, f"take cup {n}") for n, (start, length) in enumerate(sorted(spans)))
+    end_s = max(step.end_s for step in steps) + 5.0
+    record, _ = run(annotation(steps=steps, duration_s=end_s), 0.2, compat, user_types="no_talk@1,talk_more@1")
+    assert len(record["conversations"]) == 2
+    for _, turns in turns_of(record):
+        assert turns
+        if not compat:
+            assert all(0 <= turn.time_s <= end_s + 1.0 for turn in turns)
+            assert all(a.time_s <= b.time_s for a, b in pairwise(turns))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"user_types": "loud@2"}, "user_types is 'loud@2'"),
+        ({"guidance": "nasa"}, "guidance is 'nasa'"),
+        ({"clip_counts": "words"}, "clip_counts"),
+        ({"top_p": 0.0}, "top_p"),
+        ({"num_workers": 0}, "num_workers is 0"),
+        ({"user_type": "no_talk@1"}, "Did you mean 'user_types'"),
+    ],
+)
+def test_mistakes_in_the_settings(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build(GenerateConfig, values, "generate")
+
+
+def test_the_stage_is_found_and_names_its_folder() -> None:
+    assert stage_class("generate") is Generate
+    assert Generate.folder(stage().configs) == "generated_dialogs/scripted"
+    assert stage().revision()["llm"] == "scripted/1"
+    llm = build_llm_config({"engine": "vllm", "name": "big", "model": "a/b"}, "llm")
+    with pytest.raises(ConfigError, match="llm=scripted"):
+        Generate({"generate": GenerateConfig(), "llm": llm, "dataset": None}).check()

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+import simplejpeg
+
+from mmassist.video.picture import PictureEncoder
+
+MATRICES = {1: (0.2126, 0.0722), 5: (0.299, 0.114)}  # BT.709 and BT.601: weights of red and blue in the brightness
+
+
+def colour_frame(rgb: tuple[int, int, int], matrix: int, full_range: bool, pix_fmt: str = "yuv420p") -> av.VideoFrame:
+    """A picture of one colour, converted by the textbook formulas and tagged accordingly."""
+    kr, kb = MATRICES[matrix]
+    red, green, blue = (value / 255 for value in rgb)
+    y = kr * red + (1 - kr - kb) * green + kb * blue
+    u, v = (blue - y) / (2 - 2 * kb), (red - y) / (2 - 2 * kr)
+    if full_range:
+        values = 255 * y, 255 * u + 128, 255 * v + 128
+    else:
+        values = 219 * y + 16, 224 * u + 128, 224 * v + 128
+    depth, dtype = (4, "<u2") if "10" in pix_fmt else (1, "u1")
+    frame = av.VideoFrame(96, 64, pix_fmt)
+    for plane, value in zip(frame.planes, values, strict=True):
+        plane.update(np.full(plane.buffer_size // np.dtype(dtype).itemsize, round(value * depth), dtype).tobytes())
+    frame.colorspace, frame.color_range = matrix, 2 if full_range else 1
+    return frame
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "yuv420p10le", "yuv422p"])
+@pytest.mark.parametrize("full_range", [False, True])
+@pytest.mark.parametrize("matrix", [1, 5])
+@pytest.mark.parametrize("rgb", [(200, 40, 60), (30, 160, 70), (255, 255, 255), (0, 0, 0), (20, 50, 220)])
+def test_a_jpeg_reader_sees_the_filmed_colour(rgb, matrix, full_range, pix_fmt):
+    jpeg = PictureEncoder(64, 95, 0).encode(colour_frame(rgb, matrix, full_range, pix_fmt), None)
+    seen = simplejpeg.decode_jpeg(jpeg)
+    assert np.abs(seen.astype(int) - rgb).max() <= 4
+
+
+@pytest.mark.parametrize("pix_fmt", ["gray", "gray10le", "rgb24", "bgra", "gbrp", "pal8", "yuva420p", "nv12"])
+def test_every_kind_of_picture_comes_out_right(pix_fmt):
+    ramp = np.repeat(np.linspace(20, 235, 64).astype(np.uint8)[None, :, None], 64, 0).repeat(3, 2)
+    frame = av.VideoFrame.from_ndarray(ramp, format="rgb24")
+    if pix_fmt == "pal8":
+        frame = frame.reformat(format="rgb8")
+    frame = frame.reformat(format=pix_fmt) if pix_fmt != "pal8" else frame
+    seen = simplejpeg.decode_jpeg(PictureEncoder(64, 95, 0).encode(frame, None)).astype(int)
+    assert np.abs(seen - ramp).mean() < (12 if pix_fmt == "pal8" else 2.5)
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(641, 359), (367, 367), (359, 641), (535, 376), (17, 16), (1, 1), (95, 2)]
+)
+def test_odd_sizes_have_no_dark_border(width, height):
+    frame = av.VideoFrame.from_ndarray(np.full((height, width, 3), 180, np.uint8), format="rgb24")
+    seen = simplejpeg.decode_jpeg(PictureEncoder(384, 90, 0).encode(frame.reformat(format="yuv444p"), None))
+    assert seen.shape == (384, 384, 3)
+    assert np.abs(seen.astype(int) - 180).max() <= 4
+
+
+def test_the_square_is_the_middle_of_what_is_shown():
+    stored = np.zeros((60, 120), np.uint8)
+    stored[:, 38:83] = 200  # with pixels 4:3 wide, the square on the screen is 45 of the 120 columns
+    frame = av.VideoFrame.from_ndarray(stored, format="gray")
+    seen = simplejpeg.decode_jpeg(PictureEncoder(64, 95, 0).encode(frame, Fraction(4, 3)), colorspace="GRAY")[:, :, 0]
+    assert seen[:, 2:-3].min() > 190
+    plain = simplejpeg.decode_jpeg(PictureEncoder(64, 95, 0).encode(frame, None), colorspace="GRAY")[:, :, 0]
+    assert plain[:, 3].max() < 20 and plain[:, 32].min() > 190
+
+
+def test_the_size_may_change_in_the_middle():
+    encoder = PictureEncoder(64, 95, 0)
+    for width, height, value in ((640, 360, 50), (320, 180, 120), (640, 360, 200)):
+        frame = av.VideoFrame.from_ndarray(np.full((height, width), value, np.uint8), format="gray")
+        seen = simplejpeg.decode_jpeg(encoder.encode(frame, None), colorspace="GRAY")
+        assert np.abs(seen.astype(int) - value).max() <= 2
