@@ -63,7 +63,7 @@ def assign_sides(layout: Layout, job: Job, listing: Listing) -> Sides:
     """
     unit = layout.unit(job.dataset, "splits")
     split = build_stage("split", job.sections).configs["split"]
-    rules = {name: getattr(split, name) for name in ("seed", "official_eval", "group_by")}
+    rules = {name: getattr(split, name) for name in ("seed", "official_eval", "group_by", "keep_eval")}
     existing: dict[str, str] = {}
     if unit.assignment.exists():
         kept = json.loads(unit.assignment.read_text())
@@ -77,7 +77,9 @@ def assign_sides(layout: Layout, job: Job, listing: Listing) -> Sides:
                 f"{layout.relative(unit.assignment)} was made with split.{key}={old!r}, now it is {new!r}; recordings "
                 f"keep their side. Use the old value, or on_stale=rebuild to assign all anew"
             )
-    made = assign(listing.dialogs, existing, split.seed, split.official_eval, split.group_by)
+    made = assign(
+        listing.dialogs, existing, split.seed, split.official_eval, split.group_by, split.keep_eval
+    )
     of_item = {item.key: made.sides.get(item.recording, "") for item in listing.dialogs}
     values = made.to_json()
     return Sides(rules, values["recordings"], values["audit"], of_item)

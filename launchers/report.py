@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from launchers.execute import JobResult
 from launchers.plan import UnitPlan
 from mmassist.core.outcome import Status
+from mmassist.datasets.assignment import SIDES
 from mmassist.io.layout import Layout
+from mmassist.io.shard import load_records
 
 MAX_EXAMPLES = 3
 
@@ -22,6 +24,8 @@ def iter_summary(layout: Layout, results: Sequence[JobResult]) -> Iterator[str]:
             yield f"  {status} ({_short(reason)}) {len(keys)}: {examples}: {result.messages[keys[0]]}"
         if result.error:
             yield f"  stopped: {result.error}"
+        if result.job.stage.name == "split" and not result.error:
+            yield from _iter_empty_sides(result)
     failed = num_failed(results)
     if failed:
         yield f"{failed} items are failed: see ledger/ of their folder; retry=failed tries them again"
@@ -30,6 +34,16 @@ def iter_summary(layout: Layout, results: Sequence[JobResult]) -> Iterator[str]:
         yield f"{waiting} items wait for earlier stages; a plain rerun picks them up"
     if results and not failed and not waiting and not any(r.plan.num_items or r.error for r in results):
         yield "all is done: nothing to do"
+
+
+def _iter_empty_sides(result: JobResult) -> Iterator[str]:
+    """Warn where training or evaluation would find nothing."""
+    kept: Counter[str] = Counter()
+    for record in load_records(result.job.unit).values():
+        kept.update({side: int(record["stats"].get(f"kept_{side}", 0)) for side in SIDES})
+    for side in SIDES:
+        if kept.total() and not kept[side]:
+            yield f"  warning: no dialog is selected for {side}; splits/audit.json shows who is on which side"
 
 
 def num_failed(results: Sequence[JobResult]) -> int:

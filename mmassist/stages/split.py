@@ -27,12 +27,15 @@ class SplitConfig(StageConfig):
     sampling_ratio: float = 1.0
     official_eval: Literal["halve_val", "own_test"] = "halve_val"
     group_by: Literal["participant", "recording"] = "participant"
+    keep_eval: float = 0.0
     seed: int = 42
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.sampling_ratio <= 0:
             raise ValueError(f"sampling_ratio is {self.sampling_ratio!r}; it must be above 0")
+        if not 0 <= self.keep_eval <= 1:
+            raise ValueError(f"keep_eval is {self.keep_eval!r}; it must lie between 0 and 1")
 
 
 class Split(Stage):

@@ -18,8 +18,8 @@ from typing import IO, Self
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Geometry
 from mmassist.video.config import VideoConfig
-from mmassist.video.extract import Frame, FrameStream, Info, decode_frames
-from mmassist.video.records import ERROR, FRAME, INFO, RecordBuffer, Request, name_of, parse_frame
+from mmassist.video.extract import Frame, FrameStream, Info, decode_frames, name_of
+from mmassist.video.records import ERROR, FRAME, INFO, RecordBuffer, Request, parse_frame
 
 _TICK_S = 0.2  # how often a waiting parent looks at the child's memory
 _ROOT = Path(__file__).resolve().parents[2]
@@ -68,20 +68,27 @@ class Decoder:
     def _supervise(self, request: Request) -> Generator[Frame, None, Info]:
         if self._child and (not self._child.is_idle or self._child.process.poll() is not None):
             self.close()
+        is_fresh = self._child is None
         if self._child is None:
             self._child = _Child()
         child = self._child
         try:
             return (yield from child.run(request))
+        except ItemError as error:
+            # a kept process that ends without a word may have died while idle: this video gets a new one
+            if is_fresh or child.has_answered or error.kind != Kind.CRASH:
+                raise
         finally:
             if not child.is_idle and child is self._child:  # failed, or the caller gave up
                 self.close()
+        return (yield from self._supervise(request))
 
 
 class _Child:
     """One decoder process and the pipe to it."""
 
     def __init__(self) -> None:
+        self.has_answered = False  # to the last request
         self.is_idle = True  # waits for a request, in good health
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self.process = subprocess.Popen(
@@ -106,7 +113,7 @@ class _Child:
 
     def run(self, request: Request) -> Generator[Frame, None, Info]:
         """Send a request, yield the frames that come back and return the info."""
-        self.is_idle = False
+        self.is_idle = self.has_answered = False
         what = name_of(request.paths)
         num_frames = 0
         try:
@@ -121,6 +128,7 @@ class _Child:
             if not data:
                 raise self._crash(what, num_frames)
             for kind, payload in records.add(data):
+                self.has_answered = True
                 if kind == FRAME:
                     num_frames += 1
                     yield parse_frame(payload)

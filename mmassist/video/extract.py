@@ -61,7 +61,7 @@ def decode_frames(
     ``progress`` is called whenever work got on (a picture decoded, a block of the file read).
     """
     assert paths, "an item has at least one source file"
-    run = _Run(config, geometry, compat, progress)
+    run = _Run(paths, config, geometry, compat, progress)
     for path in paths:
         yield from run.add_member(path)
     yield from run.finish()
@@ -71,7 +71,15 @@ def decode_frames(
 class _Run:
     """The state of one extraction."""
 
-    def __init__(self, config: VideoConfig, geometry: Geometry, compat: bool, progress: Callable[[], None]):
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        config: VideoConfig,
+        geometry: Geometry,
+        compat: bool,
+        progress: Callable[[], None],
+    ):
+        self._paths = paths
         self._config = config
         self._progress = progress
         self._encoder = PictureEncoder(config.size, config.jpeg_quality, geometry.rotation_deg)
@@ -115,6 +123,16 @@ class _Run:
 
     def _encode(self, sample: Sample[Picture]) -> Frame:
         if self._last is None or self._last[0] is not sample.picture:
-            self._last = sample.picture, self._encoder.encode(sample.picture.frame, sample.picture.aspect)
+            try:
+                jpeg = self._encoder.encode(sample.picture.frame, sample.picture.aspect)
+            except ValueError as error:
+                raise ItemError(Kind.PERMANENT, f"{name_of(self._paths)}: {error}") from error
+            self._last = sample.picture, jpeg
         self._pts_s.append(round(float(sample.time), 6))
         return sample.index, self._last[1]
+
+
+def name_of(paths: Sequence[Path]) -> str:
+    """How an error message calls a video of one or several files."""
+    more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
+    return f"{paths[0]}{more}"

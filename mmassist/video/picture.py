@@ -37,8 +37,8 @@ class PictureEncoder:
     def encode(self, frame: av.VideoFrame, aspect: Fraction | None) -> bytes:
         """Return the JPEG of one picture.
 
-        ``aspect`` is the sample aspect ratio, None for square pixels. Raises ItemError(PERMANENT) for a picture that
-        cannot be converted (a turn by 37 degrees, an unknown pixel format).
+        ``aspect`` is the sample aspect ratio, None for square pixels. Raises ValueError for a picture that cannot be
+        converted (a turn by 37 degrees, an unknown pixel format).
         """
         import av
         import simplejpeg
@@ -47,9 +47,7 @@ class PictureEncoder:
         try:
             scaled = self._scale(frame, aspect or Fraction(1))
         except (av.error.FFmpegError, ValueError) as error:
-            raise ItemError(
-                Kind.PERMANENT, f"pictures of format {frame.format.name} cannot be converted: {error}"
-            ) from error
+            raise ValueError(f"pictures of format {frame.format.name} cannot be converted: {error}") from error
         planes = [
             np.ascontiguousarray(np.rot90(orientation.apply(_plane_array(plane)), self._quarter_turns))
             for plane in scaled.planes
@@ -94,14 +92,9 @@ class PictureEncoder:
 
 
 def orientation_of(frame: av.VideoFrame) -> Orientation:
-    """How the file says its stored picture lies. Raises ItemError(PERMANENT) for a turn that is not by 90 degrees."""
+    """How the file says its stored picture lies. Raises ValueError for a turn that is not by 90 degrees."""
     data = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return Orientation()
-    try:
-        return Orientation.from_display_matrix(bytes(cast(bytes, data)))
-    except ValueError as error:
-        raise ItemError(Kind.PERMANENT, str(error)) from error
+    return Orientation() if data is None else Orientation.from_display_matrix(bytes(cast(bytes, data)))
 
 
 def _plane_array(plane: av.video.plane.VideoPlane) -> np.ndarray:

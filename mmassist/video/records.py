@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -73,9 +73,3 @@ class RecordBuffer:
             payload = bytes(self._data[_HEADER.size : end])
             del self._data[:end]
             yield kind, payload
-
-
-def name_of(paths: Sequence[Path]) -> str:
-    """How an error message calls a joined video."""
-    more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
-    return f"{paths[0]}{more}"

@@ -103,7 +103,10 @@ class SourceDecoder:
             last = time
             self.end_s = time + self._duration(frame)
             if "pix_fmt" not in self._info:
-                self._info.update(_picture_facts(frame))
+                try:
+                    self._info.update(_picture_facts(frame))
+                except ValueError as error:
+                    raise ItemError(Kind.PERMANENT, f"{self._path}: {error}") from error
             yield Picture(time, frame, self._stream.sample_aspect_ratio)
 
     def _frames(self, damage: DamageTracker) -> Iterator[av.VideoFrame]:

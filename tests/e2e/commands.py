@@ -68,3 +68,7 @@ def fresh_copy(source: Path, target: Path) -> Path:
     if (source / "processed_data").exists():
         shutil.copytree(source / "processed_data", target / "processed_data")
     return target
+
+
+# Several tasks per stage even on a small sample, so that workers have something to share.
+SMALL_TASKS = [f"{stage}.task_weight=40" for stage in ("extract", "generate", "judge", "split", "encode", "pack")]

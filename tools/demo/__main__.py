@@ -42,8 +42,7 @@ def run_demo(root: Path) -> int:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USER
     print(f"sample: {'made' if is_new else 'is there'} in {_shown(root)}/datasets, invented tasks on numbered pictures")
-    shown = [word for word in WORDS if not word.endswith(".task_weight=240") and not word.startswith("on_stale")]
-    print(f"running: DATA_ROOT_DIR={_shown(root)} python -m launchers.run {' '.join(shown)}", flush=True)
+    print(f"running: DATA_ROOT_DIR={_shown(root)} {_python()} -m launchers.run {' '.join(WORDS)}", flush=True)
     code = main(WORDS)
     if code not in (EXIT_OK, EXIT_FAILED):
         return code

@@ -67,7 +67,8 @@ def iter_report(all_totals: Sequence[Totals], base: Path) -> Iterator[str]:
         yield f"  samples  {samples}: {packed.stats['tokens']:.0f} tokens, filled to {fill:.0%} on average"
         yield "  where"
         for totals in (t for t in all_totals if t.dataset == dataset):
-            size = f"{totals.num_shards} shards, {totals.num_bytes / 1e6:.1f} MB"
+            shards = f"{totals.num_shards} shard{'' if totals.num_shards == 1 else 's'}"
+            size = f"{shards}, {totals.num_bytes / 1e6:.2f} MB"
             yield f"    {totals.stage:<9}{_shown(totals.folder, base)}  ({size})"
 
 

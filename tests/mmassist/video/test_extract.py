@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -244,3 +245,15 @@ def test_a_hole_in_one_member_does_not_move_the_next(tmp_path: Path):
     numbers = numbers_of(stream)
     assert numbers[20:] == [2000 + n for n in expected_numbers(times)]
     assert stream.info()["partial"]
+
+
+def test_a_slanted_display_matrix_fails_the_item(tmp_path: Path):
+    write_coded(tmp_path / "v.mp4", [Fraction(0), Fraction(1, 30)], Fraction(1, 30))
+    data = (tmp_path / "v.mp4").read_bytes()
+    identity = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    slanted = struct.pack(">9i", 46341, 46341, 0, -46341, 46341, 0, 0, 0, 1 << 30)
+    at = data.index(identity, data.index(b"tkhd"))
+    (tmp_path / "v.mp4").write_bytes(data[:at] + slanted + data[at + len(identity) :])
+    with pytest.raises(ItemError, match=r"v\.mp4: .*multiple of 90") as caught:
+        list(extract(tmp_path / "v.mp4"))
+    assert caught.value.kind == Kind.PERMANENT

@@ -1,0 +1,113 @@
+"""Kills at any moment, any number of workers: the same bytes as an undisturbed run, nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+
+import pytest
+
+from mmassist.io.layout import Layout
+from mmassist.stages import PIPELINE
+from tests.e2e.commands import (
+    ALL_STAGES,
+    SMALL_TASKS,
+    contents,
+    fresh_copy,
+    kill_after,
+    leftovers,
+    run,
+    words_of,
+)
+
+BOTH = "dataset=holoassist,wtag"
+FOLDERS = {
+    "extract": "frames",
+    "generate": "generated_dialogs/scripted",
+    "judge": "scores/timing",
+    "split": "splits",
+    "encode": "features/tiny",
+    "pack": "prepared/knowledge_L4096_I10",
+}
+
+
+def without(finished, target, stages):
+    """A copy of the finished root in which the given stages have not run."""
+    root = fresh_copy(finished, target)
+    for stage in stages:
+        for dataset in ("holoassist", "wtag"):
+            shutil.rmtree(Layout(root).unit(dataset, FOLDERS[stage]).root)
+    return root
+
+
+def test_a_second_run_says_that_all_is_done(finished):
+    before = contents(finished)
+    text = run(finished, words_of(ALL_STAGES, BOTH, *SMALL_TASKS))
+    assert "all is done: nothing to do" in text
+    assert contents(finished) == before
+    assert leftovers(finished) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_workers_do_not_change_the_bytes(sources, finished, tmp_path, workers):
+    root = fresh_copy(sources, tmp_path / "root")
+    run(root, words_of(ALL_STAGES, BOTH, *SMALL_TASKS, f"num_workers={workers}", launcher="local"))
+    assert contents(root) == contents(finished)
+    assert leftovers(root) == []
+
+
+def kill_often(finished, tmp_path, stage, kills, seed):
+    """Kill one stage again and again at random moments, then let it finish."""
+    launcher = "local" if stage in ("extract", "encode") else "basic"
+    words = words_of(f"stage={stage}", BOTH, *SMALL_TASKS, launcher=launcher)
+    reference = without(finished, tmp_path / "timing", [stage])
+    began = time.monotonic()
+    run(reference, words)
+    length = time.monotonic() - began
+    root = without(finished, tmp_path / "root", [stage])
+    draw = random.Random(f"{stage}{seed}")
+    killed = sum(kill_after(root, words, draw.uniform(0.4, 0.98) * length) for _ in range(kills))
+    run(root, words)
+    assert contents(root) == contents(finished)
+    assert leftovers(root) == []
+    return killed
+
+
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_three_kills_cost_nothing(finished, tmp_path, stage):
+    kill_often(finished, tmp_path, stage, 3, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_twenty_kills_cost_nothing(finished, tmp_path, stage):
+    assert kill_often(finished, tmp_path, stage, 20, 1) > 0
+
+
+def count_points(root, words) -> int:
+    text = run(root, words, 0, "tests.e2e.crash_run", "0")
+    return int(text.rsplit("points: ", 1)[1])
+
+
+def die_at(finished, tmp_path, stage, points):
+    words = words_of(f"stage={stage}", "dataset=wtag", *SMALL_TASKS)
+    total = count_points(without(finished, tmp_path / "count", [stage]), words)
+    for number in points(total):
+        root = without(finished, tmp_path / f"point-{number}", [stage])
+        run(root, words, -9, "tests.e2e.crash_run", str(number))
+        run(root, words)
+        assert contents(root) == contents(finished), f"died at point {number} of {total} of {stage}"
+        assert leftovers(root) == []
+        shutil.rmtree(root)
+
+
+@pytest.mark.parametrize("stage", ["generate", "pack"])
+def test_a_death_inside_any_write_costs_nothing(finished, tmp_path, stage):
+    die_at(finished, tmp_path, stage, lambda total: sorted({1, 2, total // 3, total // 2, total - 4, total - 1}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_a_death_inside_every_write_costs_nothing(finished, tmp_path, stage):
+    die_at(finished, tmp_path, stage, lambda total: sorted(set(range(1, total + 1, max(1, total // 25)))))
