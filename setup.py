@@ -4,7 +4,7 @@ from setuptools import find_packages, setup
 
 CORE = ["hydra-core>=1.3.8,<1.4", "omegaconf>=2.3.1,<2.4", "numpy>=2.3,<2.4", "rich>=15,<16", "webdataset>=1.0.2,<1.1"]
 EXTRAS = {
-    "video": ["av>=18.1,<19", "ffmpeg-python>=0.2,<0.3", "simplejpeg>=1.9,<2", "pillow>=13,<14"],
+    "video": ["av>=18.1,<19", "simplejpeg>=1.9,<2", "pillow>=13,<14"],
     # torch is pinned exactly: torchvision 0.28.0 asks for it, and only the exact pin finds a CPU build where offered
     "vision": [
         "torch==2.13.0",
@@ -13,9 +13,9 @@ EXTRAS = {
         "timm>=1.0.31,<1.1",
         "safetensors>=0.8,<0.9",
     ],
-    "llm": ["tokenizers>=0.23,<0.24", "transformers>=5.19,<5.20", "jsonschema>=4.26,<5"],
+    "llm": ["tokenizers>=0.23,<0.24", "jsonschema>=4.26,<5"],
     "slurm": ["submitit>=1.5.4,<1.6"],
-    "dev": ["pytest>=9.2,<10", "hypothesis>=6.170,<7", "ruff==0.17.5", "mypy==2.4.1"],
+    "dev": ["transformers>=5.19,<5.20", "pytest>=9.2,<10", "hypothesis>=6.170,<7", "ruff==0.17.5", "mypy==2.4.1"],
 }
 
 setup(

@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,12 +82,16 @@ def compose_command(arguments: Sequence[str]) -> list[Combination]:
     flags = [a for a in words if a.startswith("--")]
     if flags:
         raise ConfigError(f"unknown option {flags[0]!r}; settings are given as key=value, see --help")
-    check_words(words)
-    return _compose_all(words)
+    overrides = parse_words(words)
+    stages = [value for o in overrides if o.key_or_group == "stage" for value in _values(o)]
+    # A stage changes no other setting: composing once for all of them is what makes long sweeps quick.
+    rest = [o.input_line for o in overrides if o.key_or_group != "stage" and o.input_line] + [f"stage={stages[0]}"]
+    composed = _compose_all(rest)
+    return [replace(one, command=replace(one.command, stage=stage)) for one in composed for stage in stages]
 
 
-def check_words(words: Sequence[str]) -> None:
-    """Check names and choices of all overrides. Raises ConfigError."""
+def parse_words(words: Sequence[str]) -> list[Override]:
+    """Parse overrides and check their names and choices. Raises ConfigError."""
     try:
         overrides = OverridesParser.create().parse_overrides(list(words))
     except HydraException as error:
@@ -108,6 +112,7 @@ def check_words(words: Sequence[str]) -> None:
         elif not key.startswith("hydra"):
             valid = valid or _every_key()
             _check_key(key, valid)
+    return overrides
 
 
 def _check_choices(key: str, values: Iterable[str], choices: Sequence[str]) -> None:

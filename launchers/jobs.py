@@ -148,9 +148,7 @@ def _data_root(combination: Combination) -> Path:
         )
     root = Path(str(value)).expanduser().resolve()
     if not (root / "datasets").is_dir():
-        raise ConfigError(
-            f"DATA_ROOT_DIR is {str(root)!r}, which has no folder 'datasets'; it must hold the sources in datasets/"
-        )
+        raise ConfigError(f"DATA_ROOT_DIR is {str(root)!r}, which has no folder 'datasets'; the sources must lie there")
     return root
 
 

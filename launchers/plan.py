@@ -86,7 +86,10 @@ def plan_unit(job: Job, selection: Selection, workspace: Workspace, rebuild: boo
         if row["status"] == Status.DONE
     }
     inputs = {key: workspace.inputs(item, selection.sides.get(key, "")) for key, item in selection.items.items()}
-    retire = _find_redo(job, done, inputs)
+    stale = [
+        k for k, i in selection.items.items() if k in done and done[k][1] != inputs[k] and workspace.is_complete(i)
+    ]
+    retire = _find_redo(job, done, inputs, stale)
     why: Counter[str] = Counter()
     rest: Counter[str] = Counter()
     waiting: list[str] = []
@@ -106,8 +109,10 @@ def plan_unit(job: Job, selection: Selection, workspace: Workspace, rebuild: boo
     return UnitPlan(tasks + new, todo, retire, why, rest, attempts)
 
 
-def _find_redo(job: Job, done: Mapping[str, tuple[str, str]], inputs: Mapping[str, str]) -> dict[str, list[str]]:
-    stale = [key for key, value in inputs.items() if key in done and done[key][1] != value]
+def _find_redo(
+    job: Job, done: Mapping[str, tuple[str, str]], inputs: Mapping[str, str], stale: list[str]
+) -> dict[str, list[str]]:
+    """Items of committed tasks to do again, by task. Raises ConfigError for stale ones the command does not name."""
     command = job.command
     if stale and command.on_stale == "stop" and command.retry != "all":
         raise ConfigError(

@@ -77,9 +77,7 @@ def assign_sides(layout: Layout, job: Job, listing: Listing) -> Sides:
                 f"{layout.relative(unit.assignment)} was made with split.{key}={old!r}, now it is {new!r}; recordings "
                 f"keep their side. Use the old value, or on_stale=rebuild to assign all anew"
             )
-    made = assign(
-        listing.dialogs, existing, split.seed, split.official_eval, split.group_by, split.keep_eval
-    )
+    made = assign(listing.dialogs, existing, split.seed, split.official_eval, split.group_by, split.keep_eval)
     of_item = {item.key: made.sides.get(item.recording, "") for item in listing.dialogs}
     values = made.to_json()
     return Sides(rules, values["recordings"], values["audit"], of_item)

@@ -39,9 +39,7 @@ def _run(words: list[str]) -> int:
     layout, jobs = resolve_jobs(compose_command(words))
     launcher = jobs[0].launcher
     if launcher == "slurm" and not jobs[0].command.plan and shutil.which("sbatch") is None:
-        raise ConfigError(
-            "there is no sbatch on this machine; say hydra/launcher=local (workers) or hydra/launcher=basic"
-        )
+        raise ConfigError("there is no sbatch on this machine; say hydra/launcher=local or hydra/launcher=basic")
     stale = check_on_disk(layout, jobs)
     sources = Sources(layout)
     sides: dict[str, Sides] = {}
@@ -59,8 +57,10 @@ def _run(words: list[str]) -> int:
         rows = submit_jobs(execution, jobs, stale)
         write_receipt(run, run_id, words, rows)
         for row in rows:
-            print(f"{row['job']}: {row['elements']} elements in jobs {', '.join(row['job_ids']) or 'none'}")
-        print(f"submitted; run folder {run.root}")
+            if row["elements"]:
+                print(f"{row['job']}: {row['elements']} elements in jobs {', '.join(row['job_ids'])}")
+        num_elements = sum(row["elements"] for row in rows)
+        print(f"submitted; run folder {run.root}" if num_elements else "all is done: nothing to do")
         return EXIT_OK
     write_receipt(run, run_id, words, [{"job": job.name, "unit": layout.relative(job.unit.root)} for job in jobs])
     results: list[JobResult] = []

@@ -34,6 +34,10 @@ class Workspace:
             parts[name] = self._reader(name).digest(upstream_key(item, name))
         return digest({"reads": parts, "side": side if self._stage.name in SIDED else ""})
 
+    def is_complete(self, item: Item) -> bool:
+        """Whether everything the item is made from is there: only then can a changed digest mean that it is stale."""
+        return all(self._reader(name).digest(upstream_key(item, name)) for name in self._stage.reads)
+
     def close(self) -> None:
         for reader in self._readers.values():
             reader.close()

@@ -46,6 +46,8 @@ class PictureEncoder:
         orientation = orientation_of(frame)
         try:
             scaled = self._scale(frame, aspect or Fraction(1))
+        except MemoryError:  # one of FFmpeg's errors, too
+            raise
         except (av.error.FFmpegError, ValueError) as error:
             raise ValueError(f"pictures of format {frame.format.name} cannot be converted: {error}") from error
         planes = [

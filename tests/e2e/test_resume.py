@@ -32,12 +32,11 @@ FOLDERS = {
 }
 
 
-def without(finished, target, stages):
-    """A copy of the finished root in which the given stages have not run."""
+def without(finished, target, stage, datasets=("holoassist", "wtag")):
+    """A copy of the finished root in which the stage has not run."""
     root = fresh_copy(finished, target)
-    for stage in stages:
-        for dataset in ("holoassist", "wtag"):
-            shutil.rmtree(Layout(root).unit(dataset, FOLDERS[stage]).root)
+    for dataset in datasets:
+        shutil.rmtree(Layout(root).unit(dataset, FOLDERS[stage]).root)
     return root
 
 
@@ -49,23 +48,25 @@ def test_a_second_run_says_that_all_is_done(finished):
     assert leftovers(finished) == []
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4])
-def test_workers_do_not_change_the_bytes(sources, finished, tmp_path, workers):
+@pytest.mark.parametrize(("workers", "datasets"), [(1, "wtag"), (2, "holoassist,wtag"), (4, "wtag")])
+def test_workers_do_not_change_the_bytes(sources, finished, tmp_path, workers, datasets):
     root = fresh_copy(sources, tmp_path / "root")
-    run(root, words_of(ALL_STAGES, BOTH, *SMALL_TASKS, f"num_workers={workers}", launcher="local"))
-    assert contents(root) == contents(finished)
+    run(root, words_of(ALL_STAGES, f"dataset={datasets}", *SMALL_TASKS, f"num_workers={workers}", launcher="local"))
+    wanted = {path: sha for path, sha in contents(finished).items() if path.split("/")[1] in datasets}
+    assert contents(root) == wanted
     assert leftovers(root) == []
 
 
 def kill_often(finished, tmp_path, stage, kills, seed):
     """Kill one stage again and again at random moments, then let it finish."""
     launcher = "local" if stage in ("extract", "encode") else "basic"
-    words = words_of(f"stage={stage}", BOTH, *SMALL_TASKS, launcher=launcher)
-    reference = without(finished, tmp_path / "timing", [stage])
+    datasets = ("wtag",) if stage == "encode" else ("holoassist", "wtag")
+    words = words_of(f"stage={stage}", f"dataset={','.join(datasets)}", *SMALL_TASKS, launcher=launcher)
+    reference = without(finished, tmp_path / "timing", stage, datasets)
     began = time.monotonic()
     run(reference, words)
     length = time.monotonic() - began
-    root = without(finished, tmp_path / "root", [stage])
+    root = without(finished, tmp_path / "root", stage, datasets)
     draw = random.Random(f"{stage}{seed}")
     killed = sum(kill_after(root, words, draw.uniform(0.4, 0.98) * length) for _ in range(kills))
     run(root, words)
@@ -92,9 +93,9 @@ def count_points(root, words) -> int:
 
 def die_at(finished, tmp_path, stage, points):
     words = words_of(f"stage={stage}", "dataset=wtag", *SMALL_TASKS)
-    total = count_points(without(finished, tmp_path / "count", [stage]), words)
+    total = count_points(without(finished, tmp_path / "count", stage, ("wtag",)), words)
     for number in points(total):
-        root = without(finished, tmp_path / f"point-{number}", [stage])
+        root = without(finished, tmp_path / f"point-{number}", stage, ("wtag",))
         run(root, words, -9, "tests.e2e.crash_run", str(number))
         run(root, words)
         assert contents(root) == contents(finished), f"died at point {number} of {total} of {stage}"

@@ -27,6 +27,7 @@ from mmassist.io.layout import Layout, UnitLayout
 from mmassist.video import VideoConfig
 from mmassist.video.decoder import Decoder
 from tools.demo import holoassist, wtag
+from tools.demo.check import expected_number
 from tools.demo.frame_code import HEIGHT, MAX_NUMBER, WIDTH, draw_picture, read_number
 from tools.demo.sample import FULL, SMALL, make_sample, shortened
 from tools.demo.summary import sum_records
@@ -96,7 +97,7 @@ def test_extracted_frames_are_the_ones_on_the_screen(demo_root: Path) -> None:
         with Decoder(VideoConfig(isolated=False)) as decoder:
             for index, jpeg in decoder.extract([path], Geometry()):
                 grey = simplejpeg.decode_jpeg(jpeg, colorspace="GRAY")[:, :, 0]
-                assert read_number(grey) == int(Fraction(index, 2) * fps)
+                assert read_number(grey) == expected_number(index, fps)
 
 
 # ---- the sample
@@ -233,6 +234,8 @@ def test_the_demonstration_runs_stops_and_goes_on(tmp_path: Path) -> None:
     for line in ("holoassist", "8 done", "samples", "train", "val", "test"):
         assert line in first.stdout
     assert " 0 train" not in first.stdout and " 0 val" not in first.stdout and " 0 test" not in first.stdout
+    assert "1226 of 1226 frames show exactly the picture of their time" in first.stdout
+    assert "1270 of 1270 frames" in first.stdout
     before = hashes(tmp_path / "processed_data")
     second = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert "all is done" in second.stdout

@@ -12,6 +12,7 @@ from launchers.jobs import resolve_jobs
 from mmassist.core.outcome import Status
 from mmassist.io.layout import UnitLayout
 from mmassist.io.shard import load_records
+from tools.demo.check import count_exact_frames
 
 SIDES = ("train", "val", "test")
 
@@ -61,6 +62,8 @@ def iter_report(all_totals: Sequence[Totals], base: Path) -> Iterator[str]:
             f"  videos   {frames.statuses[Status.DONE]}, {frames.stats['video_s']:.0f} s, "
             f"{frames.stats['frames']:.0f} frames at 2 per second"
         )
+        num_exact, num_frames = count_exact_frames(dataset, UnitLayout(frames.folder))
+        yield f"  checked  {num_exact} of {num_frames} frames show exactly the picture of their time"
         yield f"  dialogs  {dialogs.stats['conversations']:.0f}, kept {_per_side(found[dataset, 'split'])}"
         samples = ", ".join(f"{packed.by_side.get(s, Counter())['samples']:.0f} {s}" for s in SIDES)
         fill = packed.stats["tokens"] / max(1, packed.stats["capacity_tokens"])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -22,16 +20,6 @@ SETUPS = {
     "summary_only": SetupConfig(name="summary_only", knowledge=False, summary=True, summary_only=True),
     "full_length": SetupConfig(name="full_length", knowledge=True, summary=False, full_length=True),
 }
-
-
-@pytest.fixture(scope="session")
-def sample_data() -> Path:
-    """Real annotations and published outputs, where the machine has them."""
-    default = Path(__file__).parents[4] / "shared" / "data"
-    folder = Path(os.environ.get("MMASSIST_SAMPLE_DATA", default))
-    if not folder.is_dir():
-        pytest.skip(f"no sample data at {folder}; set MMASSIST_SAMPLE_DATA")
-    return folder
 
 
 @pytest.fixture(scope="session")

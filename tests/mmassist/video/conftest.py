@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,16 +10,6 @@ from pathlib import Path
 import pytest
 
 from mmassist.video import Decoder, VideoConfig
-
-
-@pytest.fixture(scope="session")
-def sample_data() -> Path:
-    """The folder of real sample data, or a skip."""
-    default = Path(__file__).resolve().parents[4] / "shared" / "data"
-    folder = Path(os.environ.get("MMASSIST_SAMPLE_DATA", default))
-    if not folder.is_dir():
-        pytest.skip(f"no sample data at {folder} (set MMASSIST_SAMPLE_DATA)")
-    return folder
 
 
 @pytest.fixture(scope="session")
