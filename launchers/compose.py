@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mmassist.core.config import build, nearest
 from mmassist.core.errors import ConfigError
+from mmassist.core.item import KEY_PATTERN
 from mmassist.stages import PIPELINE
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
@@ -85,8 +86,8 @@ def compose_command(arguments: Sequence[str]) -> list[Combination]:
     overrides = parse_words(words)
     stages = [value for o in overrides if o.key_or_group == "stage" for value in _values(o)]
     # A stage changes no other setting: composing once for all of them is what makes long sweeps quick.
-    rest = [o.input_line for o in overrides if o.key_or_group != "stage" and o.input_line] + [f"stage={stages[0]}"]
-    composed = _compose_all(rest)
+    rest = [_plain_word(o) for o in overrides if o.key_or_group != "stage"]
+    composed = _compose_all([*rest, f"stage={stages[0]}"])
     return [replace(one, command=replace(one.command, stage=stage)) for one in composed for stage in stages]
 
 
@@ -149,6 +150,18 @@ def _values(override: Override) -> list[str]:
     return [str(override.value())]
 
 
+def _plain_word(override: Override) -> str:
+    """The override as it was given; item keys quoted, since the key ``8_33`` would be read as the number 833."""
+    line = override.input_line or ""
+    if override.key_or_group != "items" or override.value() is None:
+        return line
+    keys = [word.strip().strip("'\"") for word in line.partition("=")[2].strip("[] ").split(",")]
+    for key in keys:
+        if not KEY_PATTERN.fullmatch(key):
+            raise ConfigError(f"items: {key!r} is no item key; say 'items=[KEY,KEY]' with keys as in the ledger")
+    return f"items=[{','.join(repr(key) for key in keys)}]"
+
+
 def _every_key() -> DictConfig:
     """All keys that some combination of choices has; what a combination lacks, Hydra itself refuses."""
     trees: list[Any] = [OmegaConf.load(CONF_DIR / "config.yaml")]
@@ -167,13 +180,13 @@ def _every_key() -> DictConfig:
 
 
 def _compose_all(words: Sequence[str]) -> list[Combination]:
-    found: list[Combination] = []
+    found: list[tuple[dict[str, Any], str]] = []
 
     def collect(config: DictConfig) -> None:
         values = OmegaConf.to_container(config, resolve=True)
         assert isinstance(values, dict)
         launcher = HydraConfig.get().runtime.choices["hydra/launcher"]
-        found.append(_combination({str(k): v for k, v in values.items()}, str(launcher)))
+        found.append(({str(k): v for k, v in values.items()}, str(launcher)))
 
     with tempfile.TemporaryDirectory(prefix="mmassist-") as scratch:
         entry = main(version_base="1.3", config_path=str(CONF_DIR), config_name="config")(collect)
@@ -189,7 +202,7 @@ def _compose_all(words: Sequence[str]) -> list[Combination]:
                 del os.environ["HYDRA_FULL_ERROR"]
             else:
                 os.environ["HYDRA_FULL_ERROR"] = before
-    return found
+    return [_combination(values, launcher) for values, launcher in found]
 
 
 def _call_with_argv(entry: Any, words: Sequence[str]) -> None:

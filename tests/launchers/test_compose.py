@@ -56,9 +56,19 @@ def test_a_sweep_gives_every_combination_with_and_without_the_flag():
         )
 
 
-def test_lists_of_items_are_one_value():
-    (made,) = compose_command(["stage=extract", "dataset=wtag", "items=[T1,T2]"])
-    assert made.command.items == ("T1", "T2")
+@pytest.mark.parametrize(
+    ("word", "keys"),
+    [
+        ("items=[T1,T2]", ("T1", "T2")),
+        ("items=[8_33,8_40]", ("8_33", "8_40")),  # numbers, to a YAML reader
+        ("items=[1e3,null-1]", ("1e3", "null-1")),
+        ("items=8_33", ("8_33",)),
+        ("items=null", None),
+    ],
+)
+def test_item_keys_are_taken_as_they_are(word, keys):
+    (made,) = compose_command(["stage=extract", "dataset=captaincook4d", word])
+    assert made.command.items == keys
 
 
 @pytest.mark.parametrize("dataset", list_options("dataset"))

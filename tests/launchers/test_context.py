@@ -1,0 +1,75 @@
+"""What stages get from the runtime: answers that are asked once, draws that depend on their purpose."""
+
+from __future__ import annotations
+
+import asyncio
+
+from launchers.context import JournaledEngine, _item_in_hand
+from mmassist.io.layout import UnitLayout
+from mmassist.llm.protocol import Answer, Message, Request, Sample
+
+
+class CountingEngine:
+    """Gives another answer every time it is asked, as a sampling model does."""
+
+    name, revision, is_scripted = "counting", "1", False
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def answer(self, request: Request) -> Answer:
+        self.asked += 1
+        return Answer((Sample(f"answer {self.asked}", "stop"),), self.name, {})
+
+    def close(self) -> None:
+        pass
+
+
+def request(text: str) -> Request:
+    return Request(
+        kind="goal",
+        template="goal/1",
+        messages=(Message("user", text),),
+        schema={"type": "object"},
+        payload={},
+        num_samples=1,
+        seed=1,
+        max_tokens=10,
+        temperature=0.5,
+        top_p=0.9,
+    )
+
+
+def ask(llm: JournaledEngine, key: str, *texts: str) -> list[str]:
+    _item_in_hand.set(("000000", key))
+
+    async def all_of_them() -> list[Answer]:
+        return [await llm.ask(request(text)) for text in texts]
+
+    return [answer.samples[0].text for answer in asyncio.run(all_of_them())]
+
+
+def test_a_killed_item_asks_nothing_twice(tmp_path):
+    unit, engine = UnitLayout(tmp_path), CountingEngine()
+    first = ask(JournaledEngine(engine, unit), "a", "one", "two")
+    again = CountingEngine()
+    assert ask(JournaledEngine(again, unit), "a", "one", "two") == first
+    assert again.asked == 0
+
+
+def test_another_item_or_question_is_asked(tmp_path):
+    unit, engine = UnitLayout(tmp_path), CountingEngine()
+    llm = JournaledEngine(engine, unit)
+    assert ask(llm, "a", "one") == ["answer 1"]
+    assert ask(llm, "b", "one") == ["answer 2"]
+    assert ask(llm, "a", "two") == ["answer 3"]
+
+
+def test_a_torn_journal_line_is_asked_again(tmp_path):
+    unit = UnitLayout(tmp_path)
+    ask(JournaledEngine(CountingEngine(), unit), "a", "one", "two")
+    path = unit.answers("000000", "a")
+    path.write_bytes(path.read_bytes()[:-20])
+    engine = CountingEngine()
+    assert ask(JournaledEngine(engine, unit), "a", "one", "two") == ["answer 1", "answer 1"]
+    assert engine.asked == 1
