@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,7 +98,10 @@ def parse_words(words: Sequence[str]) -> list[Override]:
         overrides = OverridesParser.create().parse_overrides(list(words))
     except HydraException as error:
         raise ConfigError(f"cannot read the command line: {_first_line(error)}") from error
-    given = {o.key_or_group for o in overrides}
+    given = Counter(o.key_or_group for o in overrides)
+    for name, times in given.items():
+        if times > 1:
+            raise ConfigError(f"'{name}' is given {times} times; give it once, several values with commas")
     for name, choices in (("stage", PIPELINE), ("dataset", list_options("dataset"))):
         if name not in given:
             raise ConfigError(f"'{name}' is not given; say {name}=NAME with one or more of: {', '.join(choices)}")
@@ -144,10 +148,13 @@ def _leaf_keys(config: DictConfig, prefix: str = "") -> list[str]:
 
 
 def _values(override: Override) -> list[str]:
-    if override.is_sweep_override():
+    if not override.is_sweep_override():
+        return [str(override.value())]
+    try:
         words: list[Any] = list(override.sweep_string_iterator())
-        return [str(word).strip("'\"") for word in words]
-    return [str(override.value())]
+    except HydraException as error:  # glob(*) and range() would need Hydra to know all choices already
+        raise ConfigError(f"'{override.input_line}': give the values one by one, with commas between") from error
+    return [str(word).strip("'\"") for word in words]
 
 
 def _plain_word(override: Override) -> str:
@@ -194,7 +201,7 @@ def _compose_all(words: Sequence[str]) -> list[Combination]:
         before = os.environ.get("HYDRA_FULL_ERROR")
         os.environ["HYDRA_FULL_ERROR"] = "1"
         try:
-            _call_with_argv(entry, ["-m", *words, f"hydra.sweep.dir={scratch}"])
+            _call_with_argv(entry, ["-m", *words, f"hydra.sweep.dir='{scratch}'"])
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(_first_line(error)) from error
         finally:
@@ -217,9 +224,11 @@ def _call_with_argv(entry: Any, words: Sequence[str]) -> None:
 def _combination(values: dict[str, Any], launcher: str) -> Combination:
     sections = {k: v for k, v in values.items() if isinstance(v, dict)}
     plain = {k: v for k, v in values.items() if not isinstance(v, dict)}
-    command = build(Command, plain, "command")
+    command = build(Command, plain, "")
     return Combination(command, sections, launcher)
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    """The gist of a message of Hydra's: its first two lines in one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2]) if lines else type(error).__name__

@@ -50,7 +50,7 @@ class RuntimeContext:
         self.data_root, self.compat = data_root, compat
         self.statistics: Counter[str] = Counter()
         self._stage, self._unit, self._sections, self._sides = stage, unit, sections, sides
-        self._workspace = Workspace(stage, upstream)
+        self._workspace = Workspace(stage, upstream, data_root)
 
     @cached_property
     def adapter(self) -> Adapter:

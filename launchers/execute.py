@@ -17,7 +17,7 @@ from launchers.prepare import Sides, apply_plan, bundle_tasks, move_aside, write
 from launchers.progress import JobProgress
 from launchers.supervise import Limits, Supervisor, child_environment, spawn_worker
 from launchers.worker import JsonLog, Worker, root_logging
-from launchers.workspace import Workspace
+from launchers.workspace import SIDED, Workspace
 from mmassist.core.errors import StageError
 from mmassist.core.outcome import Status
 from mmassist.core.stage import Task
@@ -33,23 +33,26 @@ class JobResult:
 
     job: Job
     plan: UnitPlan
-    counts: Counter[Status] = field(default_factory=Counter)
-    reasons: dict[tuple[Status, str], list[str]] = field(default_factory=dict)  # items that did not succeed
-    messages: dict[str, str] = field(default_factory=dict)
-    stats: Counter[str] = field(default_factory=Counter)
+    events: dict[str, dict[str, Any]] = field(default_factory=dict)  # the last event of every item
     error: str = ""
 
     def add(self, event: dict[str, Any]) -> None:
-        """Take note of one event of a worker."""
-        if event["event"] != "item":
-            return
-        status = Status(event["status"])
-        self.counts[status] += 1
-        for name, value in event.get("stats", {}).items():
-            self.stats[name] += value
-        if status is not Status.DONE:
-            self.reasons.setdefault((status, event["reason"]), []).append(event["item"])
-            self.messages[event["item"]] = event["message"]
+        """Take note of one event of a worker; a replaced worker may report an item again."""
+        if event["event"] == "item":
+            self.events[event["item"]] = event
+
+    @property
+    def counts(self) -> Counter[Status]:
+        return Counter(Status(event["status"]) for event in self.events.values())
+
+    @property
+    def reasons(self) -> dict[tuple[Status, str], list[str]]:
+        """Items that did not succeed, by status and reason."""
+        found: dict[tuple[Status, str], list[str]] = {}
+        for key, event in sorted(self.events.items()):
+            if event["status"] != Status.DONE:
+                found.setdefault((Status(event["status"]), event["reason"]), []).append(key)
+        return found
 
 
 class Execution:
@@ -79,11 +82,13 @@ class Execution:
     ) -> tuple[UnitPlan, list[list[Task]]]:
         """Put the job's plan on disk, in its folder (whose lock is held) and in the run's; returns the elements."""
         if rebuild:
+            self.plan(job, rebuild=True)  # what can be refused is refused before anything moves
             move_aside(job.unit, self.run_id)
             lock.acquire()
         clean_dead_attempts(job.unit)
         selection, plan = self.plan(job)
-        self.sides[job.dataset].save(self.layout, job.dataset)
+        if job.stage.name in SIDED or not self.layout.unit(job.dataset, "splits").assignment.exists():
+            self.sides[job.dataset].save(self.layout, job.dataset)
         apply_plan(self.layout, job, plan, self.run_id)
         bundles = bundle_tasks(plan, num_elements)
         write_elements(self.run, job, plan, selection, bundles, self.run_id)
@@ -101,7 +106,7 @@ class Execution:
     def plan(self, job: Job, rebuild: bool = False) -> tuple[Selection, UnitPlan]:
         """The job's selected items and what there is to do; changes nothing."""
         selection = select_items(job, self._sources.listing(job), self.sides[job.dataset].of_item)
-        workspace = Workspace(job.stage, job.upstream)
+        workspace = Workspace(job.stage, job.upstream, self.layout.data_root)
         try:
             return selection, plan_unit(job, selection, workspace, rebuild)
         finally:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,10 @@ from launchers.compose import Combination, Command
 from mmassist.core.config import meaning
 from mmassist.core.errors import ConfigError
 from mmassist.core.fingerprint import digest, iter_differences
-from mmassist.core.item import Listing
+from mmassist.core.item import Drop, Listing
 from mmassist.core.stage import Adapter, Stage
 from mmassist.datasets import build_adapter, build_dataset_config
+from mmassist.io.atomic import read_json
 from mmassist.io.layout import Layout, UnitLayout
 from mmassist.stages import PIPELINE, stage_class
 
@@ -91,14 +91,29 @@ def resolve_jobs(combinations: Sequence[Combination]) -> tuple[Layout, list[Job]
     layout = Layout(_data_root(combinations[0]))
     jobs: dict[Path, Job] = {}
     for combination in combinations:
+        _refuse_differences(_of_command(combinations[0]), _of_command(combination), "one command")
         job = _build_job(layout, combination)
-        known = jobs.get(job.unit.root)
-        if known is not None and known.settings != job.settings:
-            key, a, b = next(iter_differences(known.settings, job.settings))
-            raise ConfigError(f"'{key}' is both {a!r} and {b!r} for {layout.relative(job.unit.root)}; use one of them")
-        jobs.setdefault(job.unit.root, job)
+        known = jobs.setdefault(job.unit.root, job)
+        _refuse_differences(_of_job(known), _of_job(job), layout.relative(job.unit.root))
     ordered = sorted(jobs.values(), key=lambda job: PIPELINE.index(job.stage.name))
     return layout, ordered
+
+
+def _refuse_differences(first: dict[str, Any], second: dict[str, Any], where: str) -> None:
+    for key, a, b in iter_differences(first, second):
+        raise ConfigError(f"'{key}' is both {a!r} and {b!r} in {where}; use one of them")
+
+
+def _of_command(combination: Combination) -> dict[str, Any]:
+    """What must be the same in all combinations of a command."""
+    command = {k: v for k, v in asdict(combination.command).items() if k != "stage"}
+    return {**command, "hydra/launcher": combination.launcher, "paths": combination.sections["paths"]}
+
+
+def _of_job(job: Job) -> dict[str, Any]:
+    """What must be the same in all combinations that write one folder."""
+    transient = {name: job.sections[name] for name in job.stage.configs}
+    return {**job.settings, **transient, "cluster": job.sections["cluster"]}
 
 
 def check_on_disk(layout: Layout, jobs: Sequence[Job]) -> list[Job]:
@@ -133,7 +148,7 @@ def check_on_disk(layout: Layout, jobs: Sequence[Job]) -> list[Job]:
 def _differences(unit: UnitLayout, settings: dict[str, Any]) -> str:
     if not unit.manifest.exists():
         return ""
-    manifest = json.loads(unit.manifest.read_text())
+    manifest = read_json(unit.manifest)
     changed = iter_differences(manifest["settings"], settings)
     found = [f"{key} is {old!r} there and {new!r} now" for key, old, new in changed]
     more = f" and {len(found) - 4} more" if len(found) > 4 else ""
@@ -179,6 +194,13 @@ class Sources:
     def __init__(self, layout: Layout):
         self._layout = layout
         self._listings: dict[str, Listing] = {}
+
+    def drops(self, dataset: str) -> list[Drop]:
+        """What was repaired or left out in the listings read so far of a source."""
+        found = {
+            drop for name, listing in self._listings.items() if name.startswith(f"{dataset}:") for drop in listing.drops
+        }
+        return sorted(found, key=lambda drop: (drop.recording, drop.record, drop.reason))
 
     def listing(self, job: Job) -> Listing:
         """Everything the job's source holds. Raises ConfigError for a missing annotation file."""

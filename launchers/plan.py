@@ -3,47 +3,52 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from launchers.jobs import Job
+from launchers.state import UnitState, load_state
 from launchers.workspace import Workspace
 from mmassist.core.config import nearest
 from mmassist.core.errors import ConfigError, Kind
 from mmassist.core.item import Item, ItemKind, Listing
 from mmassist.core.outcome import Outcome, Status
 from mmassist.core.stage import Task
-from mmassist.io.ledger import load_outcomes
-from mmassist.io.shard import load_records, load_tasks
 
 
 @dataclass(frozen=True)
 class UnitPlan:
     """The work of one job.
 
-    ``tasks`` is the folder's whole list after this plan; ``todo`` the items to do per task; ``why`` counts items by
-    the reason they run, ``rest`` those that do not run by their state.
+    ``tasks`` is the folder's whole list after this plan; ``todo`` the items to do per task to work on; ``why`` counts
+    items by the reason they run, ``rest`` those that do not run by their state.
     """
 
     tasks: list[Task]
     todo: dict[str, list[str]]
-    retire: dict[str, list[str]]  # committed tasks to open again, and the items to redo in each
+    retire: dict[str, list[str]]  # committed tasks to open again, and the items that are not to be adopted
     why: Counter[str] = field(default_factory=Counter)
     rest: Counter[str] = field(default_factory=Counter)
     attempts: dict[str, int] = field(default_factory=dict)  # attempts so far of the items to do
+    gone: list[str] = field(default_factory=list)  # finished items that the source no longer lists
 
     @property
     def num_items(self) -> int:
         return sum(len(keys) for keys in self.todo.values())
 
+    @property
+    def redone(self) -> set[str]:
+        """Finished items that are made again: what depends on them will change."""
+        return {key for keys in self.retire.values() for key in keys}
+
 
 @dataclass(frozen=True)
 class Selection:
-    """The items of a job that a command is about, and the side of every one of them."""
+    """The items of a job that a command is about, with sides and groups for every item of the source."""
 
     items: dict[str, Item]
     sides: Mapping[str, str]  # item key -> train, val or test
+    listed: frozenset[str]  # keys of all the source's items of this kind
 
 
 def select_items(job: Job, listing: Listing, sides: Mapping[str, str]) -> Selection:
@@ -62,12 +67,12 @@ def select_items(job: Job, listing: Listing, sides: Mapping[str, str]) -> Select
     if command.limit is not None:
         dialogs = dialogs[: command.limit]
     if job.stage.kind is ItemKind.DIALOG:
-        return Selection({i.key: i for i in dialogs}, sides)
+        return Selection({i.key: i for i in dialogs}, sides, frozenset(i.key for i in listing.dialogs))
     media: Sequence[Item] = listing.media
     if command.items is not None or command.limit is not None:
         wanted = {i.media_key for i in dialogs} | set(command.items or ())
         media = [i for i in media if i.key in wanted]
-    return Selection({i.key: i for i in media}, sides)
+    return Selection({i.key: i for i in media}, sides, frozenset(i.key for i in listing.media))
 
 
 def plan_unit(job: Job, selection: Selection, workspace: Workspace, rebuild: bool = False) -> UnitPlan:
@@ -76,96 +81,98 @@ def plan_unit(job: Job, selection: Selection, workspace: Workspace, rebuild: boo
     ``rebuild`` plans as if the folder were empty. Raises ConfigError when inputs of finished items changed and the
     command does not say ``on_stale=rebuild``.
     """
-    tasks = [] if rebuild else load_tasks(job.unit)
-    records = {} if rebuild else load_records(job.unit)
-    outcomes = {} if rebuild else load_outcomes(job.unit.ledger_dir)
-    done = {
-        key: (name, row["inputs"])
-        for name, record in records.items()
-        for key, row in record["outcomes"].items()
-        if row["status"] == Status.DONE
-    }
+    state = UnitState() if rebuild else load_state(job.unit)
     inputs = {key: workspace.inputs(item, selection.sides.get(key, "")) for key, item in selection.items.items()}
-    stale = [
-        k for k, i in selection.items.items() if k in done and done[k][1] != inputs[k] and workspace.is_complete(i)
-    ]
-    retire = _find_redo(job, done, inputs, stale)
+    retire = _find_redo(job, state, selection, inputs, workspace)
+    redone = {key for keys in retire.values() for key in keys}
     why: Counter[str] = Counter()
     rest: Counter[str] = Counter()
     waiting: list[str] = []
     for key in selection.items:
-        reason, run = _reason(job, key, done, retire, outcomes.get(key), inputs[key])
+        reason, run = _reason(job, key, state, redone, inputs[key])
         (why if run else rest)[reason] += 1
         if run:
             waiting.append(key)
-    open_tasks = [t for t in tasks if t.name not in records or t.name in retire]
-    home = {key: task.name for task in open_tasks for key in task.items}
-    new = list(_cut_tasks(job, [selection.items[k] for k in waiting if k not in home], selection, tasks))
+    groups = {key: job.stage.group(selection.items[key], selection.sides.get(key, "")) for key in waiting}
+    is_open = {t.name for t in state.tasks if t.name not in state.committed or t.name in retire}
+    # An item whose group changed (its recording is on another side now) leaves its old task.
+    home = {
+        key: task.name
+        for task in state.tasks
+        if task.name in is_open
+        for key in task.items
+        if key not in groups or groups[key] == _group_of(task.name)
+    }
+    new = list(_cut_tasks(job, [selection.items[k] for k in waiting if k not in home], groups, state.tasks))
     home.update({key: task.name for task in new for key in task.items})
-    todo: dict[str, list[str]] = {}
+    todo: dict[str, list[str]] = {name: [] for name in retire}  # worked on even where nothing is left to do
     for key in waiting:
         todo.setdefault(home[key], []).append(key)
-    attempts = {key: outcomes[key].attempt for key in waiting if key in outcomes}
-    return UnitPlan(tasks + new, todo, retire, why, rest, attempts)
+    attempts = {key: state.outcomes[key].attempt for key in waiting if key in state.outcomes}
+    gone = sorted(state.done.keys() - selection.listed)
+    return UnitPlan(state.tasks + new, todo, retire, why, rest, attempts, gone)
 
 
 def _find_redo(
-    job: Job, done: Mapping[str, tuple[str, str]], inputs: Mapping[str, str], stale: list[str]
+    job: Job, state: UnitState, selection: Selection, inputs: Mapping[str, str], workspace: Workspace
 ) -> dict[str, list[str]]:
-    """Items of committed tasks to do again, by task. Raises ConfigError for stale ones the command does not name."""
+    """Items of committed tasks to make again or to leave out, by task.
+
+    Those whose shard is damaged always; stale ones and ones gone from the source with ``on_stale=rebuild``; all
+    selected ones with ``retry=all``. Raises ConfigError for stale ones otherwise.
+    """
     command = job.command
+    changed = [key for key in inputs if key in state.done and state.done[key].inputs != inputs[key]]
+    stale = [key for key in changed if workspace.is_complete(selection.items[key])]
     if stale and command.on_stale == "stop" and command.retry != "all":
         raise ConfigError(
             f"{job.stage.name} of {job.dataset}: the inputs of {len(stale)} finished items changed since "
             f"(first: {stale[0]}); say on_stale=rebuild to redo just these, or bring the old inputs back"
         )
-    redo = [key for key in inputs if key in done] if command.retry == "all" else stale
+    redo = {key for key, done in state.done.items() if done.task in state.damaged}
+    redo |= {key for key in inputs if key in state.done} if command.retry == "all" else set(stale)
+    if command.on_stale == "rebuild":
+        redo |= state.done.keys() - selection.listed
     retire: dict[str, list[str]] = {}
-    for key in redo:
-        retire.setdefault(done[key][0], []).append(key)
+    for key in sorted(redo):
+        retire.setdefault(state.done[key].task, []).append(key)
     return retire
 
 
-def _reason(
-    job: Job,
-    key: str,
-    done: Mapping[str, tuple[str, str]],
-    retire: Mapping[str, list[str]],
-    outcome: Outcome | None,
-    inputs: str,
-) -> tuple[str, bool]:
+def _reason(job: Job, key: str, state: UnitState, redone: Collection[str], inputs: str) -> tuple[str, bool]:
     """Why an item runs or does not run, and which of the two."""
-    if key in done:
-        name, was = done[key]
-        if name in retire and key in retire[name]:
-            return ("inputs changed" if was != inputs else "asked to redo"), True
-        return "done", False
-    if outcome is None:
-        return "new", True
-    retry = job.command.retry
+    if key in state.done:
+        if key not in redone:
+            return "done", False
+        if state.done[key].task in state.damaged:
+            return "output is missing", True
+        return ("inputs changed" if state.done[key].inputs != inputs else "asked to redo"), True
+    outcome = state.outcomes.get(key)
+    return ("new", True) if outcome is None else _reason_to_retry(job.command.retry, outcome, inputs)
+
+
+def _reason_to_retry(retry: str, outcome: Outcome, inputs: str) -> tuple[str, bool]:
     if outcome.status is Status.BLOCKED:
         return "was blocked", True
     if outcome.inputs != inputs:
         return "inputs changed", True
     if outcome.status is Status.SKIPPED:
         return ("asked to redo", True) if retry == "all" else (f"skipped: {outcome.reason}", False)
-    if outcome.status is Status.FAILED:
-        if outcome.reason == Kind.TRANSIENT or retry in ("failed", "all"):
-            return f"failed before: {outcome.reason}", True
-        return f"failed: {outcome.reason}", False
-    return "new", True
+    if outcome.reason == Kind.TRANSIENT or retry in ("failed", "all"):
+        return f"failed before: {outcome.reason}", True
+    return f"failed: {outcome.reason}", False
 
 
-def _cut_tasks(job: Job, items: Sequence[Item], selection: Selection, known: Sequence[Task]) -> Iterator[Task]:
+def _cut_tasks(job: Job, items: Sequence[Item], groups: Mapping[str, str], known: Sequence[Task]) -> Iterator[Task]:
     """Cut items, in key order, into new tasks of about the stage's ``task_weight``, one group per task."""
     counts: Counter[str] = Counter(_group_of(t.name) for t in known)
-    groups: dict[str, list[Item]] = {}
+    members: dict[str, list[Item]] = {}
     for item in sorted(items, key=lambda i: i.key):
-        groups.setdefault(job.stage.group(item, selection.sides.get(item.key, "")), []).append(item)
-    for group in sorted(groups):
+        members.setdefault(groups[item.key], []).append(item)
+    for group in sorted(members):
         part: list[Item] = []
         weight = 0.0
-        for item in groups[group]:
+        for item in members[group]:
             if part and weight + item.weight_s > job.stage_config.task_weight:
                 yield _task(group, counts, part)
                 part, weight = [], 0.0
@@ -184,6 +191,6 @@ def _group_of(name: str) -> str:
     return name.rpartition("-")[0]
 
 
-def _close(key: str, known: Any) -> str:
+def _close(key: str, known: Collection[str]) -> str:
     close = nearest(key, known)
     return close if "Did you mean" in close else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import json
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from mmassist.core.fingerprint import iter_differences
 from mmassist.core.item import Geometry, Item, ItemKind, Listing
 from mmassist.core.stage import Task
 from mmassist.datasets.assignment import assign
-from mmassist.io.atomic import write_json
+from mmassist.io.atomic import read_json, write_json
 from mmassist.io.layout import Layout, RunLayout, UnitLayout
 from mmassist.io.shard import retire_task, save_tasks
 
@@ -50,32 +49,32 @@ class Sides:
         """Keep the assignment in ``splits/``; from then on recordings keep their side."""
         unit = layout.unit(dataset, "splits")
         kept = {"rules": self.rules, "recordings": self.recordings}
-        if not unit.assignment.exists() or json.loads(unit.assignment.read_text()) != kept:
+        if not unit.assignment.exists() or read_json(unit.assignment) != kept:
             write_json(unit.audit, self.audit, "assignment")
             write_json(unit.assignment, kept, "assignment")
 
 
-def assign_sides(layout: Layout, job: Job, listing: Listing) -> Sides:
+def assign_sides(layout: Layout, job: Job, listing: Listing, is_anew: bool) -> Sides:
     """Assign a source's recordings, keeping the side of those in ``splits/assignment.json``.
 
-    A pure function of the source's list, what was assigned before and the rules. Raises ConfigError when the rules
-    changed and the command does not redo the splits.
+    A pure function of the source's list, what was assigned before and the rules. ``is_anew``: the command redoes the
+    splits, so other rules may give other sides. Raises ConfigError when the rules changed otherwise.
     """
     unit = layout.unit(job.dataset, "splits")
     split = build_stage("split", job.sections).configs["split"]
     rules = {name: getattr(split, name) for name in ("seed", "official_eval", "group_by", "keep_eval")}
     existing: dict[str, str] = {}
     if unit.assignment.exists():
-        kept = json.loads(unit.assignment.read_text())
+        kept = read_json(unit.assignment)
         existing = kept["recordings"]
         changed = list(iter_differences(kept["rules"], rules))
-        if changed and job.command.on_stale == "rebuild":
+        if changed and is_anew:
             existing = {}
         elif changed:
             key, old, new = changed[0]
             raise ConfigError(
                 f"{layout.relative(unit.assignment)} was made with split.{key}={old!r}, now it is {new!r}; recordings "
-                f"keep their side. Use the old value, or on_stale=rebuild to assign all anew"
+                f"keep their side. Use the old value, or stage=split on_stale=rebuild to assign all anew"
             )
     made = assign(listing.dialogs, existing, split.seed, split.official_eval, split.group_by, split.keep_eval)
     of_item = {item.key: made.sides.get(item.recording, "") for item in listing.dialogs}
@@ -85,6 +84,10 @@ def assign_sides(layout: Layout, job: Job, listing: Listing) -> Sides:
 
 def apply_plan(layout: Layout, job: Job, plan: UnitPlan, run_id: str) -> None:
     """Write manifest and tasks and open retired tasks again. The caller holds the folder's lock."""
+    if job.command.retry == "all":  # finished items of open tasks are asked for again as well
+        for task, keys in plan.todo.items():
+            for key in keys:
+                job.unit.fragment(task, key).unlink(missing_ok=True)
     if not job.unit.manifest.exists():
         write_json(job.unit.manifest, _manifest(job, run_id), "manifest")
     for task, redo in sorted(plan.retire.items()):
@@ -96,7 +99,11 @@ def move_aside(unit: UnitLayout, run_id: str) -> Path:
     """Move a folder made with other settings out of the way; returns where it is now."""
     target = unit.aside(run_id)
     unit.root.rename(target)
-    (target / "lock").unlink(missing_ok=True)
+    (target / unit.lock.name).unlink(missing_ok=True)
+    for path in (unit.assignment, unit.audit):  # recordings keep their side whatever else is redone
+        kept = target / path.name
+        if kept.exists():
+            write_json(path, read_json(kept), "assignment")
     return target
 
 
@@ -129,15 +136,18 @@ def write_elements(
         "log_level": job.command.log_level,
     }
     write_json(run.config(job.name), config, "run")
+    home = {key: name for name, keys in plan.todo.items() for key in keys}
     for index, bundle in enumerate(bundles):
-        rows = [_task_row(task, plan, selection) for task in bundle]
+        rows = [_task_row(task, plan, selection, home) for task in bundle]
         write_json(run.element(job.name, index), {"tasks": rows}, "run")
 
 
-def _task_row(task: Task, plan: UnitPlan, selection: Selection) -> dict[str, Any]:
+def _task_row(task: Task, plan: UnitPlan, selection: Selection, home: Mapping[str, str]) -> dict[str, Any]:
     todo = set(plan.todo[task.name])
     rows = []
     for key in task.items:
+        if home.get(key, task.name) != task.name:
+            continue  # it left for another group's task
         row: dict[str, Any] = {"key": key}
         if key in selection.items:
             row["item"] = dataclasses.asdict(selection.items[key])

@@ -19,7 +19,7 @@ class JobProgress:
     def __init__(self, title: str, total: int, stream: TextIO | None = None):
         self._title, self._total = title, total
         self._stream = stream or sys.stderr
-        self._settled = 0
+        self._items: set[str] = set()  # a replaced worker may report an item again
         self._begin = self._last_line = time.monotonic()
         self._bar: Progress | None = None
         if self._stream.isatty():
@@ -49,19 +49,24 @@ class JobProgress:
         """Take note of one event of a worker."""
         if event["event"] != "item":
             return
-        self._settled += 1
+        self._items.add(event["item"])
         if self._bar:
             self._bar.update(self._row, completed=self._settled, rate=f"{self._rate():.2f} items/s")
         elif time.monotonic() - self._last_line > LINE_EVERY_S and self._settled < self._total:
             self._print_line()
+
+    @property
+    def _settled(self) -> int:
+        return len(self._items)
 
     def _rate(self) -> float:
         return self._settled / max(1e-3, time.monotonic() - self._begin)
 
     def _print_line(self) -> None:
         self._last_line = time.monotonic()
-        left = (self._total - self._settled) / max(1e-9, self._rate())
-        rest = f", about {left:.0f} s left" if self._settled < self._total else ""
+        rest = ""
+        if 0 < self._settled < self._total:
+            rest = f", about {(self._total - self._settled) / self._rate():.0f} s left"
         line = f"{self._title}: {self._settled}/{self._total} items, {self._rate():.2f} items/s{rest}"
         self._stream.write(line + "\n")
         self._stream.flush()

@@ -21,19 +21,44 @@ def iter_summary(layout: Layout, results: Sequence[JobResult]) -> Iterator[str]:
         yield f"{result.job.stage.name:<9}{result.job.dataset:<16}{_state(result)}"
         for (status, reason), keys in sorted(result.reasons.items()):
             examples = ", ".join(keys[:MAX_EXAMPLES]) + (" …" if len(keys) > MAX_EXAMPLES else "")
-            yield f"  {status} ({_short(reason)}) {len(keys)}: {examples}: {result.messages[keys[0]]}"
+            yield f"  {status} ({_short(reason)}) {len(keys)}: {examples}: {result.events[keys[0]]['message']}"
+        if result.plan.gone:
+            gone, more = result.plan.gone, " …" if len(result.plan.gone) > MAX_EXAMPLES else ""
+            what = "left out now" if result.job.command.on_stale == "rebuild" else "on_stale=rebuild leaves them out"
+            names = ", ".join(gone[:MAX_EXAMPLES]) + more
+            yield f"  warning: {len(gone)} finished items are no longer in the source: {names}; {what}"
         if result.error:
             yield f"  stopped: {result.error}"
         if result.job.stage.name == "split" and not result.error:
             yield from _iter_empty_sides(result)
+        yield from _iter_counts(result)
     failed = num_failed(results)
     if failed:
         yield f"{failed} items are failed: see ledger/ of their folder; retry=failed tries them again"
     waiting = sum(r.counts[Status.BLOCKED] for r in results)
     if waiting:
-        yield f"{waiting} items wait for earlier stages; a plain rerun picks them up"
+        stages = sorted({reason.split(" ")[0] for r in results for s, reason in r.reasons if s is Status.BLOCKED})
+        broken = any("failed" in reason for r in results for s, reason in r.reasons if s is Status.BLOCKED)
+        remedy = "mend what failed there and run it with retry=failed" if broken else "run it, then this again"
+        yield f"{waiting} items wait for stage={','.join(stages)}: {remedy}"
     if results and not failed and not waiting and not any(r.plan.num_items or r.error for r in results):
         yield "all is done: nothing to do"
+
+
+def _iter_counts(result: JobResult) -> Iterator[str]:
+    """What the stage counted over all finished tasks of the folder: what came out, and what was cut or dropped."""
+    total: Counter[str] = Counter()
+    for record in load_records(result.job.unit).values():
+        total.update({name: round(value) for name, value in record["stats"].items()})
+    if total["capacity_tokens"]:
+        fill = total["tokens"] / total["capacity_tokens"]
+        yield f"  {total['samples']} samples, {total['tokens']} tokens, filled to {fill:.0%}"
+    dropped = [
+        f"{number} {name.removeprefix('dropped_')}" for name, number in sorted(total.items()) if "dropped_" in name
+    ]
+    dropped += [f"{total[name]} {name}" for name in ("failed_conversations", "partial_videos") if total[name]]
+    if dropped:
+        yield f"  left out or damaged: {', '.join(d for d in dropped if not d.startswith('0 '))}"
 
 
 def _iter_empty_sides(result: JobResult) -> Iterator[str]:
@@ -52,12 +77,22 @@ def num_failed(results: Sequence[JobResult]) -> int:
     return now + sum(n for r in results for reason, n in r.plan.rest.items() if reason.startswith("failed"))
 
 
-def iter_plan(job_name: str, plan: UnitPlan) -> Iterator[str]:
-    """Yield what one job would do and why, for ``plan=true``."""
+def num_unreached(results: Sequence[JobResult]) -> int:
+    """Jobs that could do nothing because all their items wait for something."""
+    return sum(1 for r in results if r.counts[Status.BLOCKED] and not r.counts[Status.DONE] and not r.plan.rest["done"])
+
+
+def iter_plan(job_name: str, plan: UnitPlan, upstream: Sequence[str]) -> Iterator[str]:
+    """Yield what one job would do and why, for ``plan=true``.
+
+    ``upstream`` names stages of the same command that make inputs of finished items again.
+    """
     yield f"{job_name}: {plan.num_items} items in {len(plan.todo)} tasks to do"
     for title, counts in (("runs", plan.why), ("rests", plan.rest)):
         for reason, number in sorted(counts.items()):
             yield f"  {title}: {number} {reason}"
+    if upstream and plan.rest["done"]:
+        yield f"  runs: up to {plan.rest['done']} more, whose inputs {', '.join(upstream)} makes again"
     if plan.retire:
         yield f"  opens {len(plan.retire)} committed tasks again"
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from launchers.compose import compose_command
 from launchers.execute import Execution, JobResult
 from launchers.help import iter_help
 from launchers.jobs import Job, Sources, check_on_disk, resolve_jobs
+from launchers.plan import UnitPlan
 from launchers.prepare import Sides, assign_sides
 from launchers.receipts import new_run, snapshot_code, write_receipt
-from launchers.report import iter_plan, iter_summary, num_failed
-from mmassist.core.errors import ConfigError
+from launchers.report import iter_plan, iter_summary, num_failed, num_unreached
+from mmassist.core.errors import ConfigError, StageError
+from mmassist.io.atomic import write_json
 from mmassist.io.layout import Layout
 
 EXIT_OK, EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -30,6 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USER
+    except StageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except OSError as error:
+        print(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+        return EXIT_FAILED
     except (KeyboardInterrupt, InterruptedError):
         print("\nstopped; finished items are kept, the same command goes on from here", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -45,12 +54,20 @@ def _run(words: list[str]) -> int:
     sides: dict[str, Sides] = {}
     for job in jobs:
         if job.dataset not in sides:
-            sides[job.dataset] = assign_sides(layout, job, sources.listing(job))
+            is_anew = any(j.stage.name == "split" and j.dataset == job.dataset for j in stale)
+            sides[job.dataset] = assign_sides(layout, job, sources.listing(job), is_anew)
+    plans = _plan_all(layout, jobs, stale, sources, sides)  # whatever can be refused is refused here
     if jobs[0].command.plan:
-        return _show_plan(layout, jobs, stale, sources, sides)
+        return _show_plan(layout, jobs, stale, plans)
     run_id, run = new_run(layout)
     snapshot_code(run)
     execution = Execution(layout, run_id, run, sources, sides)
+    for dataset in sides:
+        drops = sources.drops(dataset)
+        if drops:
+            write_json(run.drops(dataset), [asdict(drop) for drop in drops], "run")
+            print(f"{dataset}: {len(drops)} records repaired or left out, see {run.drops(dataset)}")
+            print("\n".join(f"  {drop.recording}: {drop.reason}" for drop in drops[:3]))
     if launcher == "slurm":
         from launchers.submit import submit_jobs
 
@@ -70,16 +87,25 @@ def _run(words: list[str]) -> int:
     finally:
         print("\n".join(iter_summary(layout, results)))
         print(f"run folder: {run.root}")
-    return EXIT_FAILED if num_failed(results) or any(r.error for r in results) else EXIT_OK
+    is_bad = num_failed(results) or num_unreached(results) or any(r.error for r in results)
+    return EXIT_FAILED if is_bad else EXIT_OK
 
 
-def _show_plan(layout: Layout, jobs: list[Job], stale: list[Job], sources: Sources, sides: dict[str, Sides]) -> int:
+def _plan_all(
+    layout: Layout, jobs: list[Job], stale: list[Job], sources: Sources, sides: dict[str, Sides]
+) -> list[UnitPlan]:
     execution = Execution(layout, "", layout.run("plan"), sources, sides)
-    for job in jobs:
+    return [execution.plan(job, rebuild=job in stale)[1] for job in jobs]
+
+
+def _show_plan(layout: Layout, jobs: list[Job], stale: list[Job], plans: list[UnitPlan]) -> int:
+    changing: dict[str, list[str]] = {}  # folder -> stages that change what it is made from
+    for job, plan in zip(jobs, plans, strict=True):
         if job in stale:
             print(f"{layout.relative(job.unit.root)} would be moved aside and redone")
-        _, plan = execution.plan(job, rebuild=job in stale)
-        print("\n".join(iter_plan(job.name, plan)))
+        upstream = sorted({s for u in job.upstream.values() for s in changing.get(str(u.root), [])})
+        print("\n".join(iter_plan(job.name, plan, upstream)))
+        changing[str(job.unit.root)] = upstream + ([job.stage.name] if plan.redone or job in stale else [])
     return EXIT_OK
 
 

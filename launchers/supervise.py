@@ -154,6 +154,7 @@ class Supervisor:
         if event["event"] == "start":
             hand = InHand(event["task"], event["attempt"], event["inputs"], time.monotonic())
             child.items[event["item"]] = hand
+            self._deaths_at_start = 0
         elif event["event"] == "item":
             child.items.pop(event["item"], None)
             self._report(event)

@@ -71,11 +71,11 @@ class TaskRunner:
         self._layout, self._unit, self._run, self._config = layout, unit, run, config
         self._attempt, self._report, self._gauge = attempt, report, gauge
         self._outcomes = load_outcomes(unit.ledger_dir)
-        self._stopping = False
+        self._is_stopping = False
 
     def stop(self) -> None:
         """Begin no further item; what is in hand is finished and kept."""
-        self._stopping = True
+        self._is_stopping = True
 
     async def run_task(self, row: Mapping[str, Any], careful: bool = False) -> bool:
         """Bring one task as far as possible, ``careful`` one item at a time; True when it is committed, by whomever."""
@@ -83,13 +83,15 @@ class TaskRunner:
         if self._unit.record(task.name).exists():
             roll_forward(self._unit, task.name)
             return True
+        # A sibling that died on one of these items has its row since this worker began.
+        self._outcomes |= load_outcomes(self._unit.ledger_dir, self._config["run_id"])
         fragments: dict[str, Fragment] = {}
         outcomes: dict[str, Outcome] = {}
         waiting = iter(row["items"])
 
         async def work() -> None:
             for entry in waiting:
-                if self._stopping:
+                if self._is_stopping:
                     return
                 await self._settle(task.name, entry, fragments, outcomes)
                 await asyncio.sleep(0)  # stages may never wait for anything: let a stop or an error through
@@ -103,11 +105,17 @@ class TaskRunner:
         if self._unit.record(task.name).exists():  # another attempt was faster
             roll_forward(self._unit, task.name)
             return True
-        return self._commit(task, fragments, outcomes)
+        asked = {entry["key"] for entry in row["items"] if entry["todo"]}
+        return self._commit(task, asked, fragments, outcomes)
 
-    def _commit(self, task: Task, fragments: dict[str, Fragment], outcomes: dict[str, Outcome]) -> bool:
-        if any(key not in fragments and key not in outcomes for key in task.items):
-            return False  # stopped, or items outside the command's selection are still missing
+    def _commit(
+        self, task: Task, asked: set[str], fragments: dict[str, Fragment], outcomes: dict[str, Outcome]
+    ) -> bool:
+        settled = fragments.keys() | outcomes.keys()
+        if asked - settled:
+            return False  # stopped
+        # Items that the command is not about, or that left the source, are not waited for: they get a new task.
+        task = replace(task, items=tuple(key for key in task.items if key in settled))
         if not fragments and any(o.status is not Status.SKIPPED for o in outcomes.values()):
             return False  # nothing to write yet: the task stays open for a later run
         commit_task(self._unit, task, fragments, outcomes, self._attempt, self._config["run_id"])

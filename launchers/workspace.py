@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from mmassist.core.fingerprint import digest
 from mmassist.core.item import Item, ItemKind
@@ -17,8 +18,8 @@ SIDED = ("split", "pack")  # stages whose outputs depend on the side an item's r
 class Workspace:
     """Reads the upstream folders as they are when first looked at."""
 
-    def __init__(self, stage: Stage, upstream: Mapping[str, UnitLayout]):
-        self._stage, self._upstream = stage, upstream
+    def __init__(self, stage: Stage, upstream: Mapping[str, UnitLayout], data_root: Path):
+        self._stage, self._upstream, self._data_root = stage, upstream, data_root
         self._readers: dict[str, UnitReader] = {}
 
     def read(self, stage: str, key: str) -> ShardItem:
@@ -35,7 +36,12 @@ class Workspace:
         return digest({"reads": parts, "side": side if self._stage.name in SIDED else ""})
 
     def is_complete(self, item: Item) -> bool:
-        """Whether everything the item is made from is there: only then can a changed digest mean that it is stale."""
+        """Whether everything the item is made from is there: only then can a changed digest mean that it is stale.
+
+        What was made from a video that has been put away since, or from an earlier stage's folder, stays good.
+        """
+        if self._stage.kind is ItemKind.MEDIA and not self._stage.reads:
+            return all((self._data_root / source).exists() for source in item.sources)
         return all(self._reader(name).digest(upstream_key(item, name)) for name in self._stage.reads)
 
     def close(self) -> None:

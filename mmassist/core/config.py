@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -32,23 +33,24 @@ def build(cls: type[T], values: Mapping[str, Any], section: str) -> T:
     Raises ConfigError naming ``section.key`` for an unknown or missing key, a value of the wrong type, and whatever
     ``ValueError`` the dataclass itself raises about its values.
     """
+    prefix = f"{section}." if section else ""
     hints = typing.get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
-            raise ConfigError(f"unknown key '{section}.{key}'.{nearest(key, fields)}")
+            raise ConfigError(f"unknown key '{prefix}{key}'.{nearest(key, fields)}")
     made = {}
     for name, field in fields.items():
         if name in values:
-            made[name] = _checked(values[name], hints[name], f"{section}.{name}")
+            made[name] = _checked(values[name], hints[name], f"{prefix}{name}")
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise ConfigError(f"'{section}.{name}' is not set and has no default")
+            raise ConfigError(f"'{prefix}{name}' is not set and has no default")
     try:
         return cls(**made)
     except ConfigError:
         raise
     except ValueError as error:
-        raise ConfigError(f"in '{section}': {error}") from error
+        raise ConfigError(f"in '{section}': {error}" if section else str(error)) from error
 
 
 def _checked(value: Any, hint: Any, name: str) -> Any:
@@ -72,7 +74,9 @@ def _checked(value: Any, hint: Any, name: str) -> Any:
         return value
     if dataclasses.is_dataclass(hint):
         return build(typing.cast(type, hint), value, name)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise ConfigError(f"'{name}' is {value!r}; it must be a finite number")
         return float(value)
     if hint is Any or (isinstance(value, hint) and not (hint is int and isinstance(value, bool))):
         return value

@@ -44,6 +44,10 @@ class ItemReader(Protocol):
 
     def read(self, name: str) -> bytes: ...
 
+    def verify(self) -> None:
+        """Check that the bytes are the ones written; small items are checked when opened. Raises ItemError."""
+        ...
+
 
 class Adapter(Protocol):
     """One source: publisher's files to items and annotations. Built by ``mmassist.datasets.build_adapter``."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mmassist.core.errors import StageError
+from mmassist.core.errors import ConfigError, StageError
 from mmassist.core.fingerprint import canonical_json
 from mmassist.io import faults
 
@@ -60,6 +61,14 @@ def commit(path: Path, point: str = "file") -> Iterator[BinaryIO]:
     temp.replace(path)
     sync_folder(path.parent)
     faults.reached(f"{point}:renamed")
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file of ours. Raises ConfigError when it is damaged: only a person can decide what then."""
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ConfigError(f"{path} is damaged ({error}); bring it back from a copy, or move its folder away") from error
 
 
 def write_json(path: Path, value: Any, point: str = "file") -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from mmassist.core.errors import StageError
 from mmassist.core.fingerprint import canonical_json
 from mmassist.core.stage import Member, Outputs
 from mmassist.io import faults, tar
@@ -21,6 +22,10 @@ from mmassist.io.atomic import commit
 
 MAGIC = b"mmpart01"
 _LENGTH = struct.Struct(">Q")
+
+
+class DamagedBytes(StageError):
+    """Bytes on disk are not the ones that were written."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +65,10 @@ async def write_fragment(path: Path, item: str, inputs: str, outputs: Outputs) -
 
 
 def copy_fragment(path: Path, fragment: Fragment, source: BinaryIO, start: int) -> None:
-    """Make a fragment again from an item's bytes in a shard, beginning at ``start``."""
+    """Make a fragment again from an item's bytes in a shard, beginning at ``start``. Raises DamagedBytes."""
     with commit(path, "fragment") as file:
         source.seek(start)
-        copy_bytes(source, file, fragment.size)
+        copy_checked(source, file, fragment)
         _write_trailer(file, fragment)
 
 
@@ -112,14 +117,20 @@ def read_fragment(path: Path) -> Fragment | None:
     return Fragment(path=path, members=members, **values)
 
 
-def copy_bytes(source: BinaryIO, target: BinaryIO, size: int, sha: Any = None) -> None:
-    """Copy exactly ``size`` bytes; raises EOFError when the source is shorter."""
-    left = size
+def copy_checked(source: BinaryIO, target: BinaryIO, fragment: Fragment, sha: Any = None) -> None:
+    """Copy a fragment's tar bytes from where ``source`` stands; ``sha`` is a running hash to feed as well.
+
+    Raises DamagedBytes when they are not the bytes that were written.
+    """
+    own, left = hashlib.sha256(), fragment.size
     while left:
         chunk = source.read(min(left, 1 << 20))
         if not chunk:
-            raise EOFError(f"{size - left} of {size} bytes were there")
+            raise DamagedBytes(f"{fragment.item} ends {left} bytes early")
         target.write(chunk)
+        own.update(chunk)
         if sha is not None:
             sha.update(chunk)
         left -= len(chunk)
+    if own.hexdigest()[:32] != fragment.digest:
+        raise DamagedBytes(f"the bytes of {fragment.item} have changed since they were written")

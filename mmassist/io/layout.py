@@ -104,6 +104,10 @@ class RunLayout:
     def code(self) -> Path:
         return self.root / "code"
 
+    def drops(self, dataset: str) -> Path:
+        """What of a source's records was repaired or left out while listing it, and why."""
+        return self.root / "drops" / f"{dataset}.json"
+
     @property
     def log_dir(self) -> Path:
         return self.root / "logs"

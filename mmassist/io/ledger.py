@@ -11,6 +11,7 @@ from typing import Any
 from mmassist.core.fingerprint import canonical_json
 from mmassist.core.outcome import Outcome
 from mmassist.io import faults
+from mmassist.io.atomic import disk_errors
 
 
 def append_row(path: Path, row: dict[str, Any], sync: bool = True) -> None:
@@ -18,17 +19,22 @@ def append_row(path: Path, row: dict[str, Any], sync: bool = True) -> None:
 
     One ``write`` to a file opened for appending: a killed process leaves at most a torn last line.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _append(path, canonical_json(row).encode() + b"\n", sync)
+    faults.reached("ledger:appended")
+
+
+def _append(path: Path, line: bytes, sync: bool) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         # A torn line of a killed process is closed first, so that it spoils nothing but itself.
         torn = os.fstat(handle).st_size and not _ends_with_newline(path)
-        os.write(handle, (b"\n" if torn else b"") + canonical_json(row).encode() + b"\n")
+        os.write(handle, (b"\n" if torn else b"") + line)
         if sync:
             os.fsync(handle)
     finally:
         os.close(handle)
-    faults.reached("ledger:appended")
 
 
 def iter_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -46,10 +52,10 @@ def iter_rows(path: Path) -> Iterator[dict[str, Any]]:
                     continue
 
 
-def load_outcomes(folder: Path) -> dict[str, Outcome]:
-    """The latest outcome per item over all ledger files of a folder."""
+def load_outcomes(folder: Path, run_id: str = "") -> dict[str, Outcome]:
+    """The latest outcome per item over all ledger files of a folder, or over those of one run."""
     latest: dict[str, Outcome] = {}
-    for path in sorted(folder.glob("*.jsonl")):
+    for path in sorted(folder.glob(f"{run_id}*.jsonl")):
         for row in iter_rows(path):
             outcome = Outcome.from_row(row)
             known = latest.get(outcome.item)

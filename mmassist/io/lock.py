@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmassist.core.errors import ConfigError
-from mmassist.io.atomic import temp_path, write_json
+from mmassist.io.atomic import open_temp, temp_path, write_json
 
 
 class Locked(ConfigError):
@@ -32,15 +32,9 @@ class FolderLock:
     def acquire(self) -> None:
         """Take the lock. Raises Locked naming the holder."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        me = {
-            "run_id": self._run_id,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "started": _started(os.getpid()),
-            "jobs": [],
-        }
         temp = temp_path(self._path, uuid.uuid4().hex[:12])
-        temp.write_text(json.dumps(me))
+        with open_temp(temp, "lock") as file:
+            file.write(json.dumps(self._entry(socket.gethostname(), os.getpid(), [])).encode())
         try:
             for _ in range(10):
                 try:
@@ -54,9 +48,11 @@ class FolderLock:
 
     def hand_over(self, jobs: Sequence[str]) -> None:
         """Let submitted jobs hold the lock from now on; it is stale once none of them exists."""
-        write_json(
-            self._path, {"run_id": self._run_id, "host": "", "pid": 0, "started": "", "jobs": list(jobs)}, "lock"
-        )
+        write_json(self._path, self._entry("", 0, jobs), "lock")
+
+    def _entry(self, host: str, pid: int, jobs: Sequence[str]) -> dict[str, Any]:
+        started = _started(pid) if pid else ""
+        return {"run_id": self._run_id, "host": host, "pid": pid, "started": started, "jobs": list(jobs)}
 
     def release(self) -> None:
         """Give the lock back if it is still ours."""
@@ -67,6 +63,8 @@ class FolderLock:
     def _remove_if_stale(self) -> None:
         holder = read_holder(self._path)
         if holder is None:
+            if self._path.exists():
+                raise Locked(f"{self._path} cannot be read; if no run is at work there, remove it")
             return
         if self._is_alive(holder):
             who = (

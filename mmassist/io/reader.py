@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmassist.core.errors import Blocked, Skip
+from mmassist.core.errors import Blocked, ItemError, Kind, Skip
 from mmassist.core.outcome import Outcome, Status
+from mmassist.io.atomic import read_json
 from mmassist.io.layout import UnitLayout
 from mmassist.io.ledger import load_outcomes
 from mmassist.io.shard import load_records, roll_forward
+
+VERIFIED_AT_ONCE = 16 << 20  # bytes up to which an item is checked whenever it is opened
 
 
 class ShardItem:
     """One item's members inside a shard."""
 
-    def __init__(self, path: Path, handle: int, key: str, entry: dict[str, Any]):
-        self._path, self._handle = path, handle
+    def __init__(self, path: Path, handle: int, key: str, entry: dict[str, Any], stage: str):
+        self._path, self._handle, self._key, self._entry, self._stage = path, handle, key, entry, stage
         skip = len(key) + 1
         self._members = {name[skip:]: (offset, size) for name, offset, size in entry["members"]}
         self.names: Sequence[str] = list(self._members)
         self.digest: str = entry["digest"]
 
     def read(self, name: str) -> bytes:
-        """The content of one member. Raises KeyError for an unknown name, EOFError for a shard cut short."""
+        """The content of one member. Raises KeyError for an unknown name, ItemError for a shard cut short."""
         offset, size = self._members[name]
         data = os.pread(self._handle, size, offset)
         if len(data) != size:
-            raise EOFError(f"{self._path} ends inside member {name!r}")
+            raise self._damaged(f"ends inside member {name!r}")
         return data
+
+    def verify(self) -> None:
+        """Compare the item's bytes with the digest taken when they were written. Raises ItemError."""
+        sha, offset, end = hashlib.sha256(), self._entry["start"], self._entry["start"] + self._entry["size"]
+        while offset < end:
+            chunk = os.pread(self._handle, min(1 << 20, end - offset), offset)
+            if not chunk:
+                raise self._damaged("is cut short")
+            sha.update(chunk)
+            offset += len(chunk)
+        if sha.hexdigest()[:32] != self.digest:
+            raise self._damaged("holds other bytes than were written")
+
+    def _damaged(self, what: str) -> ItemError:
+        remedy = f"make it again with stage={self._stage} retry=all 'items=[{self._key}]'"
+        return ItemError(Kind.PERMANENT, f"{self._path} {what} for {self._key}; {remedy}")
 
 
 class UnitReader:
@@ -70,13 +89,16 @@ class UnitReader:
             state = f"{outcome.status}: {outcome.reason}" if outcome else "not done yet"
             raise Blocked(f"{self._stage} ({state})")
         handle, index = self._open(task)
-        return ShardItem(self._unit.shard(task), handle, key, index["items"][key])
+        item = ShardItem(self._unit.shard(task), handle, key, index["items"][key], self._stage)
+        if index["items"][key]["size"] <= VERIFIED_AT_ONCE:
+            item.verify()
+        return item
 
     def _open(self, task: str) -> tuple[int, dict[str, Any]]:
         if task not in self._indices:
             if not self._unit.shard(task).exists() or not self._unit.index(task).exists():
                 roll_forward(self._unit, task)  # its writer died between commit and rename
-            index = json.loads(self._unit.index(task).read_text())
+            index = read_json(self._unit.index(task))
             self._indices[task] = (os.open(self._unit.shard(task), os.O_RDONLY), index)
         return self._indices[task]
 

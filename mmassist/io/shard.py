@@ -8,7 +8,7 @@ done by any process that finds the record.
 from __future__ import annotations
 
 import hashlib
-import json
+import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,11 @@ from mmassist.core.fingerprint import canonical_json
 from mmassist.core.outcome import Outcome, Status
 from mmassist.core.stage import Task
 from mmassist.io import faults, tar
-from mmassist.io.atomic import TEMP_SUFFIX, open_temp, sync_folder, temp_path, write_json
-from mmassist.io.fragment import Fragment, copy_bytes, copy_fragment
+from mmassist.io.atomic import TEMP_SUFFIX, open_temp, read_json, sync_folder, temp_path, write_json
+from mmassist.io.fragment import DamagedBytes, Fragment, copy_checked, copy_fragment
 from mmassist.io.layout import UnitLayout
+
+log = logging.getLogger(__name__)
 
 
 def commit_task(
@@ -70,7 +72,7 @@ def commit_task(
 
 def roll_forward(unit: UnitLayout, task: str) -> dict[str, Any]:
     """Finish the renames of a committed task and clear its journal; returns its record. Safe to repeat and to race."""
-    record: dict[str, Any] = json.loads(unit.record(task).read_text())
+    record: dict[str, Any] = read_json(unit.record(task))
     for entry in record["files"].values():
         temp, final = unit.root / entry["temp"], unit.root / entry["path"]
         if not final.exists() or temp.exists():
@@ -86,25 +88,14 @@ def roll_forward(unit: UnitLayout, task: str) -> dict[str, Any]:
 
 
 def retire_task(unit: UnitLayout, task: str, redo: Sequence[str], run_id: str) -> None:
-    """Open a committed task again because the inputs of ``redo`` changed or the user asked for them.
+    """Open a committed task again because ``redo`` must be made anew or left out.
 
     The other items' bytes go back into fragments first, so only ``redo`` is done again; the old files are kept under
-    ``retired/``.
+    ``retired/``. Items whose bytes are damaged are not taken over, and so are done again too.
     """
     record = roll_forward(unit, task)
-    if record["files"]:
-        index = json.loads(unit.index(task).read_text())
-        with unit.shard(task).open("rb") as shard:
-            for key, entry in index["items"].items():
-                if key in redo:
-                    continue
-                members = [(name, offset - entry["start"], size) for name, offset, size in entry["members"]]
-                outcome = record["outcomes"][key]
-                path = unit.fragment(task, key)
-                fragment = Fragment(
-                    path, key, outcome["inputs"], entry["digest"], entry["size"], members, outcome["stats"]
-                )
-                copy_fragment(path, fragment, shard, entry["start"])
+    if record["files"] and not find_damage(unit, record):
+        _take_over(unit, task, record, redo)
     aside = unit.retired(run_id)
     for path in (unit.record(task), unit.index(task), unit.shard(task)):
         target = aside / path.parent.name / path.name
@@ -115,11 +106,39 @@ def retire_task(unit: UnitLayout, task: str, redo: Sequence[str], run_id: str) -
             faults.reached("retire:moved")
 
 
+def _take_over(unit: UnitLayout, task: str, record: Mapping[str, Any], redo: Sequence[str]) -> None:
+    index = read_json(unit.index(task))
+    with unit.shard(task).open("rb") as shard:
+        for key, entry in index["items"].items():
+            if key in redo:
+                continue
+            members = [(name, offset - entry["start"], size) for name, offset, size in entry["members"]]
+            outcome = record["outcomes"][key]
+            path = unit.fragment(task, key)
+            was = (entry["digest"], entry["size"], members, outcome["stats"])
+            try:
+                copy_fragment(path, Fragment(path, key, outcome["inputs"], *was), shard, entry["start"])
+            except DamagedBytes as damage:
+                log.warning("%s: %s; it is made again", unit.shard(task), damage)
+
+
+def find_damage(unit: UnitLayout, record: Mapping[str, Any]) -> str:
+    """What is wrong with a committed task's files (missing, another size), empty if nothing can be seen so far."""
+    for entry in record["files"].values():
+        path, temp = unit.root / entry["path"], unit.root / entry["temp"]
+        found = path if path.exists() else temp  # the rename may still be due
+        if not found.exists():
+            return f"{entry['path']} is missing"
+        if found.stat().st_size != entry["size"]:
+            return f"{entry['path']} has {found.stat().st_size} bytes instead of {entry['size']}"
+    return ""
+
+
 def clean_dead_attempts(unit: UnitLayout) -> None:
     """Remove temporary files that no record names. Only the holder of the folder's lock may call this."""
     kept: set[Path] = set()
     for path in unit.record_dir.glob("*.json"):
-        kept.update(unit.root / e["temp"] for e in json.loads(path.read_text())["files"].values())
+        kept.update(unit.root / e["temp"] for e in read_json(path)["files"].values())
         roll_forward(unit, path.stem)
     for path in unit.root.rglob(f".*{TEMP_SUFFIX}"):
         if path not in kept:
@@ -133,16 +152,15 @@ def save_tasks(unit: UnitLayout, tasks: Sequence[Task]) -> None:
 
 
 def load_tasks(unit: UnitLayout) -> list[Task]:
-    try:
-        rows = json.loads(unit.tasks.read_text())["tasks"]
-    except FileNotFoundError:
+    if not unit.tasks.exists():
         return []
+    rows = read_json(unit.tasks)["tasks"]
     return [Task(row["name"], tuple(row["items"]), row["weight"]) for row in rows]
 
 
 def load_records(unit: UnitLayout) -> dict[str, dict[str, Any]]:
     """The records of all committed tasks by task name."""
-    return {path.stem: json.loads(path.read_text()) for path in sorted(unit.record_dir.glob("*.json"))}
+    return {path.stem: read_json(path) for path in sorted(unit.record_dir.glob("*.json"))}
 
 
 def _outcome_row(key: str, fragments: Mapping[str, Fragment], outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
@@ -169,7 +187,7 @@ def _write_files(unit: UnitLayout, task: Task, made: Sequence[Fragment], attempt
     with open_temp(shard_temp, "shard") as shard:
         for part in made:
             with part.path.open("rb") as source:
-                copy_bytes(source, shard, part.size, sha)
+                copy_checked(source, shard, part, sha)
             members = [[name, offset + at, size] for name, at, size in part.members]
             items[part.item] = {"start": offset, "size": part.size, "digest": part.digest, "members": members}
             offset += part.size

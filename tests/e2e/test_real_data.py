@@ -27,7 +27,7 @@ from mmassist.io.layout import Layout
 from mmassist.io.ledger import load_outcomes
 from mmassist.io.reader import UnitReader
 from mmassist.loader import iter_samples
-from tests.e2e.commands import ALL_STAGES, leftovers, run, words_of
+from tests.e2e.commands import ALL_STAGES, leftovers, run, start, words_of
 from tests.e2e.test_outputs import PREPARED, read_json, reader, samples
 from tools.bench import dialog_differences, source_differences
 
@@ -89,12 +89,16 @@ class RealRun:
     def encoded(self, dataset: str) -> tuple[str, ...]:
         return self.recordings[dataset] if self.is_whole else ENCODED.get(dataset, ())
 
-    def commands(self) -> list[list[str]]:
-        datasets = f"dataset={','.join(SOURCES)}"
+    def commands(self) -> list[list[list[str]]]:
+        """Commands one after another; those in one list at the same time."""
+        every = f"dataset={','.join(SOURCES)}"
         if self.is_whole:
-            return [words_of(ALL_STAGES, datasets, launcher="local")]
-        others = words_of(ALL_STAGES.replace("encode,", ""), datasets, launcher="local")
-        return [others, *(words_of("stage=encode", f"dataset={name}", launcher="local") for name in ENCODED)]
+            return [[words_of(ALL_STAGES, every, launcher="local")]]
+        encoded = f"dataset={','.join(ENCODED)}"
+        return [
+            [words_of("stage=extract", every, launcher="local")],
+            [words_of("stage=generate,judge,split,pack", every), words_of("stage=encode", encoded, launcher="local")],
+        ]
 
 
 @pytest.fixture(scope="module", params=["some", pytest.param("all", marks=pytest.mark.slow)])
@@ -109,12 +113,14 @@ def real_run(request, sample_data, fixture_script, tmp_path_factory) -> RealRun:
     for path in held:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    words = [sys.executable, str(fixture_script), "videos", str(made.root / "datasets"), "--max-seconds", "700"]
-    subprocess.run(words, check=True, capture_output=True)
+    words = ["videos", str(made.root / "datasets"), "--max-seconds", "700", "--size", "160x90"]
+    subprocess.run([sys.executable, str(fixture_script), *words], check=True, capture_output=True)
     for path in held:
         path.unlink()
-    for words in made.commands():
-        run(made.root, words)
+    for together in made.commands():
+        for process in [start(made.root, words) for words in together]:
+            text, _ = process.communicate(timeout=1800)
+            assert process.returncode == 0, text
     return made
 
 
@@ -164,7 +170,7 @@ def test_what_became_of_every_item(real_run, dataset):
 
 
 def test_a_second_run_finds_nothing_to_do(real_run):
-    assert "all is done: nothing to do" in run(real_run.root, real_run.commands()[0])
+    assert "all is done: nothing to do" in run(real_run.root, real_run.commands()[-1][0])
 
 
 @pytest.mark.parametrize("dataset", SOURCES)

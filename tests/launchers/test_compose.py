@@ -29,9 +29,11 @@ from mmassist.stages import PIPELINE
         (["stage=extract", "dataset=wtag", "exract.size=80"], "unknown key 'exract.size'. Did you mean 'extract.size'?"),
         (["stage=extract", "dataset=wtag", "+extract.speed=80"], "settings can be changed, not added or removed"),
         (["stage=extract", "dataset=wtag", "--fast"], "unknown option '--fast'"),
-        (["stage=extract", "dataset=wtag", "retry=some"], "'command.retry' is 'some'; it must be one of 'none', 'failed'"),
+        (["stage=extract", "dataset=wtag", "retry=some"], "'retry' is 'some'; it must be one of 'none', 'failed'"),
+        (["stage=extract", "dataset=wtag", "dataset=holoassist"], "'dataset' is given 2 times; give it once"),
+        (["stage=glob(*)", "dataset=wtag"], "give the values one by one"),
         (["stage=extract", "dataset=wtag", "limit=0"], "limit is 0; it must be 1 or more"),
-        (["stage=extract", "dataset=wtag", "limit=few"], "'command.limit' is 'few'; it must be of type int"),
+        (["stage=extract", "dataset=wtag", "limit=few"], "'limit' is 'few'; it must be of type int"),
         (["stage=extract", "dataset=wtag", "extract.size=[1"], "cannot read the command line"),
     ],
 )  # fmt: skip

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from mmassist.core.errors import ConfigError
+from mmassist.core.errors import ConfigError, ItemError
 from mmassist.core.outcome import Status
+from mmassist.io.reader import UnitReader
 from tests.launchers.toy import ToySource
 
 
@@ -133,3 +136,79 @@ def test_a_run_that_is_plainly_broken_stops(tmp_path):
     with pytest.raises(Exception, match=r"of 50 items failed, more than max_fail_ratio=0.2 allows"):
         source.run()
     assert len(source.outcomes()) < 60  # it stopped early; skipped items did not count
+
+
+def test_an_item_whose_side_changed_leaves_its_old_shard(tmp_path):
+    source = ToySource(tmp_path, {"a": "block", "b": "block"}, weight=9)
+    source.sides = {"a": "val", "b": "val"}
+    source.run()
+    source.texts = {"a": "1", "b": "2"}
+    source.sides = {"a": "test", "b": "val"}
+    source.run()
+    assert source.unit.shard("test-000000").exists()
+    reader = UnitReader(source.unit, "toy")
+    assert reader.read("a").names == ["text.txt"] and source.made() == {"a": "1", "b": "2"}
+    assert json.loads(source.unit.record("val-000000").read_text())["items"] == ["b"]
+
+
+def test_a_task_does_not_wait_for_items_that_are_not_asked_for(tmp_path):
+    source = ToySource(tmp_path, {"a": "block", "b": "block", "c": "block"}, weight=9)
+    source.run()
+    source.texts = {"a": "1", "b": "2", "c": "3"}
+    source.run(limit=1)
+    assert source.made() == {"a": "1"}
+    del source.texts["b"]
+    source.run()
+    assert source.made() == {"a": "1", "c": "3"}
+
+
+def test_finished_tasks_without_a_manifest_are_refused(tmp_path):
+    source = ToySource(tmp_path, {"a": "1"})
+    source.run()
+    source.unit.manifest.unlink()
+    with pytest.raises(ConfigError, match=r"manifest.json is missing, but 1 finished tasks lie there"):
+        source.run()
+
+
+def test_a_shard_that_was_deleted_is_made_again(tmp_path):
+    source = ToySource(tmp_path, {"a": "1", "b": "2", "c": "3"})
+    source.run()
+    before = source.unit.shard("000000").read_bytes()
+    source.unit.shard("000000").unlink()
+    again = source.run()
+    assert again.processed == ["a", "b"] and again.plan.why == {"output is missing": 2}
+    assert source.unit.shard("000000").read_bytes() == before
+
+
+def test_damaged_bytes_are_never_passed_on(tmp_path):
+    source = ToySource(tmp_path, {"a": "aaaa", "b": "bbbb"})
+    source.run()
+    shard = source.unit.shard("000000")
+    before = shard.read_bytes()
+    shard.write_bytes(before.replace(b"aaaa", b"aXaa"))
+    with pytest.raises(ItemError, match=r"holds other bytes than were written for a; make it again with stage=toy"):
+        source.made()
+    source.run(retry="all", items=("b",))
+    source.run()
+    assert source.made() == {"a": "aaaa", "b": "bbbb"}
+
+
+def test_a_lost_task_list_loses_nothing(tmp_path):
+    source = ToySource(tmp_path, {"a": "1", "b": "2", "c": "3"})
+    source.run()
+    source.unit.tasks.unlink()
+    source.texts["aa"] = "4"
+    source.run()
+    assert source.made() == {"a": "1", "aa": "4", "b": "2", "c": "3"}
+    assert source.tasks()[-1] == ("000002", ("aa",))
+
+
+def test_items_gone_from_the_source_are_named_and_left_out_on_request(tmp_path):
+    source = ToySource(tmp_path, {"a": "1", "b": "2"})
+    source.run()
+    del source.texts["a"]
+    assert source.run().plan.gone == ["a"]
+    assert source.made() == {"a": "1", "b": "2"}
+    assert source.run(on_stale="rebuild").processed == []
+    assert source.made() == {"b": "2"}
+    assert source.run().plan.gone == []

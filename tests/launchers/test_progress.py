@@ -18,7 +18,7 @@ def test_without_a_terminal_it_is_plain_lines():
     with JobProgress("extract wtag", 2, stream) as progress:
         progress.add(EVENT)
         progress.add({"event": "start", "item": "b"})
-        progress.add(EVENT)
+        progress.add(EVENT | {"item": "b"})
     assert stream.getvalue().startswith("extract wtag: 2/2 items, ")
     assert "\r" not in stream.getvalue() and "\x1b" not in stream.getvalue()
 

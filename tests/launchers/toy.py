@@ -106,7 +106,7 @@ class ToySource:
         job, run = self.job(**command), self.layout.run(run_id)
         clean_dead_attempts(self.unit)
         selection = select_items(job, self.listing(), self.sides)
-        workspace = Workspace(job.stage, {})
+        workspace = Workspace(job.stage, {}, self.layout.data_root)
         plan = plan_unit(job, selection, workspace)
         apply_plan(self.layout, job, plan, run_id)
         bundles = bundle_tasks(plan, 1)

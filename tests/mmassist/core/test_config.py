@@ -39,6 +39,7 @@ def test_plain_values_become_a_checked_dataclass():
         ({"rate": 1, "mod": "a"}, "unknown key 's.mod'. Did you mean 'mode'?"),
         ({}, "'s.rate' is not set and has no default"),
         ({"rate": "fast"}, "'s.rate' is 'fast'; it must be of type float"),
+        ({"rate": float("nan")}, "'s.rate' is nan; it must be a finite number"),
         ({"rate": 1, "mode": "c"}, "'s.mode' is 'c'; it must be one of 'a', 'b'"),
         ({"rate": 1, "workers": True}, "'s.workers' is True; it must be of type int"),
         ({"rate": 1, "grids": ["two"]}, "'s.grids' is 'two'; it must be of type int"),
