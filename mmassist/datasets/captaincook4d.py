@@ -5,8 +5,6 @@ The reference has no reader for this source, so ``compat`` changes nothing here.
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,11 +12,10 @@ from typing import Any
 from mmassist.core.annotation import Annotation, Step
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
+from mmassist.datasets.captaincook4d_files import Files, iter_records, read_length
 from mmassist.datasets.captaincook4d_recipe import clean_description, order_steps
 from mmassist.datasets.source import SourceAdapter, SourceConfig, record_digest
 from mmassist.datasets.span import covered_share, fit_span, read_number
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -41,29 +38,30 @@ class Adapter(SourceAdapter):
     def list_items(self, which: str = "needed") -> Listing:
         """Items of all recordings that are annotated and in the split file.
 
-        Raises ConfigError for an absent or unreadable file, and when training is left empty.
+        Raises ConfigError for an absent or unreadable file, for an empty train or val list, and when training is left
+        empty.
         """
-        splits, drops = self._read_splits()
-        dialogs = []
-        for recording, split in sorted(splits.items()):
+        files, dialogs, drops = self._files, [], []
+        for recording, split in sorted(files.splits.items()):
             records = self._records(recording)
             if not isinstance(records["steps"], list):
                 drops.append(Drop(recording, recording, f"in the {split} list but not annotated"))
                 continue
+            title = files.title(recording)[0]
             person = records["activity"].get("person_id", records["video"].get("person_id"))
             dialogs.append(
                 self.source.dialog_item(
                     recording,
                     split,
                     (self.config.steps_file, self.config.activities_file, self.config.errors_file),
-                    record_digest(records, self._graph(records["activity"])),
+                    record_digest(records, title, files.graph(title)[0]),
                     duration_s=_read_duration(records)[0],
                     participant=str(person) if person not in (None, "") else None,
                 )
             )
-        unlisted = sorted(self._steps.keys() - splits.keys())
+        unlisted = sorted(files.steps.keys() - files.splits.keys())
         drops += [Drop(name, name, "annotated but in no split list") for name in unlisted]
-        return self.source.listing(dialogs, drops, which)
+        return self.source.listing(dialogs, drops + files.drops, which)
 
     def load_annotation(self, item: Item) -> Annotation:
         """Steps in the order they were done. Raises ItemError when the recording is not annotated."""
@@ -74,15 +72,15 @@ class Adapter(SourceAdapter):
         duration_s, remark = _read_duration(records)
         drops = [Drop(recording, "duration", remark)] if remark else []
         steps, omitted = _build_steps(records, recording, duration_s, drops)
-        title = " ".join(str(records["activity"].get("activity_name") or "").split())
-        if not title:
-            drops.append(Drop(recording, "activity_name", "no recipe name"))
+        title, remark = self._files.title(recording)
+        if remark:
+            drops.append(Drop(recording, "activity_name", remark))
         return Annotation(
             dataset=self.name,
             key=item.key,
             domain=self.config.domain,
             knowledge_type=self.config.knowledge_type,
-            goal=f"Make {title}" if title else "",
+            goal=f"Make {title}",
             steps=steps,
             duration_s=duration_s,
             ann_ratio=covered_share([(step.start_s, step.end_s) for step in steps], duration_s),
@@ -94,78 +92,28 @@ class Adapter(SourceAdapter):
 
     def _render_recipe(self, title: str, records: dict[str, Any], recording: str, drops: list[Drop]) -> str:
         """Title and numbered steps in an order that the recipe's task graph allows."""
-        graph = self._graph(records["activity"])
+        graph, refusal = self._files.graph(title)
         descriptions, remark = order_steps(graph)
-        if remark:
-            drops.append(Drop(recording, "task graph", remark))
+        if refusal or remark:
+            drops.append(Drop(recording, "task graph", ", ".join(filter(None, (refusal, remark)))))
         if not descriptions:
-            listed = [clean_description(step.get("description")) for step in _iter_records(records["steps"])]
+            listed = [clean_description(step.get("description")) for step in iter_records(records["steps"])]
             descriptions = list(dict.fromkeys(text for text in listed if text))
-        return "\n".join([title, *(f"{position}. {text}" for position, text in enumerate(descriptions, 1))]).strip()
-
-    def _read_splits(self) -> tuple[dict[str, str], list[Drop]]:
-        """Recording -> split. A name in several lists goes to the one that is furthest from training."""
-        lists = self.source.read_json(self.config.split_file)
-        splits: dict[str, str] = {}
-        drops = []
-        for split in SPLITS:
-            names = lists.get(split) if isinstance(lists, dict) else None
-            for recording in names if isinstance(names, list) else []:
-                name = str(recording)
-                if splits.get(name, split) != split:
-                    drops.append(Drop(name, f"{splits[name]} list", f"also in the {split} list, which wins"))
-                splits[name] = split
-        return splits, drops
+        return "\n".join([title, *(f"{position}. {text}" for position, text in enumerate(descriptions, 1))])
 
     def _records(self, recording: str) -> dict[str, Any]:
         """Everything raw that shapes one recording's annotation."""
-        entry = self._steps.get(recording)
+        entry = self._files.steps.get(recording)
         return {
             "steps": entry.get("steps") if isinstance(entry, dict) else None,
-            "activity": _mapping(self._activities.get(recording)),
-            "errors": self._errors.get(recording, []),
-            "video": self._videos.get(recording, {}),
-        }
-
-    def _graph(self, activity: dict[str, Any]) -> Any:
-        name = "".join(char for char in str(activity.get("activity_name") or "").lower() if char.isalnum())
-        return self._graphs.get(name)
-
-    @cached_property
-    def _steps(self) -> dict[str, Any]:
-        return _mapping(self.source.read_json(self.config.steps_file))
-
-    @cached_property
-    def _activities(self) -> dict[str, Any]:
-        """Activity and person per recording; the steps repeated in that file are not looked at."""
-        content = _mapping(self.source.read_json(self.config.activities_file))
-        return {
-            recording: {key: value for key, value in entry.items() if key != "steps"}
-            for recording, entry in content.items()
-            if isinstance(entry, dict)
+            "activity": self._files.activities.get(recording, {}),
+            "errors": self._files.errors.get(recording, []),
+            "video": self._files.videos.get(recording, {}),
         }
 
     @cached_property
-    def _errors(self) -> dict[str, list[Any]]:
-        content = self.source.read_json(self.config.errors_file)
-        return {
-            str(entry.get("recording_id")): list(_iter_records(entry.get("step_annotations")))
-            for entry in _iter_records(content)
-        }
-
-    @cached_property
-    def _videos(self) -> dict[str, dict[str, str]]:
-        path = self.source.require(self.config.videos_file)
-        with path.open(newline="", encoding="utf-8-sig") as lines:
-            return {row["recording_id"]: dict(row) for row in csv.DictReader(lines) if row.get("recording_id")}
-
-    @cached_property
-    def _graphs(self) -> dict[str, Any]:
-        folder = self.source.root / self.config.graph_dir
-        below = self.config.graph_dir
-        return {
-            path.stem.lower(): self.source.read_json(f"{below}/{path.name}") for path in sorted(folder.glob("*.json"))
-        }
+    def _files(self) -> Files:
+        return Files(self.config, self.source)
 
 
 def _build_steps(
@@ -207,16 +155,18 @@ def _build_steps(
 def _render_errors(record: dict[str, Any], annotated: list[Any]) -> str:
     """``mistake: <tag>: <description>``, several joined by semicolons; "" for a step done right.
 
-    Errors are joined by step number and start time, because a step can be done twice.
+    Errors are joined by step number and start time, because a step can be done twice; a start time that is found
+    nowhere counts as that of the step's first entry.
     """
-    step_id, start = record.get("step_id"), record.get("start_time")
-    same = [entry for entry in annotated if entry.get("step_id") == step_id]
-    exact = [entry for entry in same if entry.get("start_time") == start]
-    errors = [error for entry in (exact or same)[:1] for error in _iter_records(entry.get("errors"))]
-    errors = errors or list(_iter_records(record.get("errors")))
+    same = [entry for entry in annotated if entry.get("step_id") == record.get("step_id")]
+    starts = [entry.get("start_time") for entry in same]
+    start = record.get("start_time") if record.get("start_time") in starts else starts[0] if starts else None
+    meant = [entry for entry in same if entry.get("start_time") == start]
+    errors = [error for entry in meant for error in iter_records(entry.get("errors"))]
+    errors = errors or list(iter_records(record.get("errors")))
     parts = []
     for error in errors:
-        tag = " ".join(str(error.get("tag") or "").split())
+        tag = " ".join(error["tag"].split()) if isinstance(error.get("tag"), str) else ""
         text = clean_description(error.get("description"))
         parts.append(": ".join(part for part in (tag, text) if part))
     told = "; ".join(dict.fromkeys(part for part in parts if part))
@@ -227,16 +177,8 @@ def _render_errors(record: dict[str, Any], annotated: list[Any]) -> str:
 
 def _read_duration(records: dict[str, Any]) -> tuple[float, str]:
     """Length in seconds and a remark; without an entry in the video table the last end of a step counts."""
-    duration_s = read_number(records["video"].get("duration(sec)"))
-    if duration_s is not None and duration_s > 0:
+    duration_s = read_length(records["video"])
+    if duration_s is not None:
         return duration_s, ""
-    ends = [read_number(step.get("end_time")) for step in _iter_records(records["steps"])]
-    return max((end for end in ends if end is not None), default=0.0), "no length, the last step's end used"
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _iter_records(value: Any) -> Iterator[dict[str, Any]]:
-    yield from (entry for entry in value if isinstance(entry, dict)) if isinstance(value, list) else ()
+    ends = [read_number(step.get("end_time")) for step in iter_records(records["steps"])]
+    return max((end for end in ends if end is not None), default=0.0), "no usable length, the last step's end used"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import re
 from typing import Any
 
@@ -29,39 +28,52 @@ def order_steps(graph: Any) -> tuple[list[str], str]:
     """Descriptions of a task graph's steps, each after all that must precede it; and a remark ("" = none).
 
     Among steps that may come next the lowest number does, so the order is always the same. Edges to unknown steps are
-    ignored; in a cycle the lowest number goes first.
+    ignored. Where only cycles are left, the lowest number in a cycle that waits for no other cycle goes first.
     """
     nodes = graph.get("steps") if isinstance(graph, dict) else None
     if not isinstance(nodes, dict) or not nodes:
         return [], "no task graph, steps as listed in the recording"
-    numbers = {number: str(text) for number, text in nodes.items()}
-    before: dict[str, set[str]] = {number: set() for number in numbers}
-    for edge in graph.get("edges") or []:
+    edges = graph.get("edges")
+    if not isinstance(edges, list):
+        return [], "no edges in the task graph, steps as listed in the recording"
+    before: dict[str, set[str]] = {number: set() for number in nodes}
+    for edge in edges:
         if isinstance(edge, list) and len(edge) == 2:
             first, then = str(edge[0]), str(edge[1])
-            if first in numbers and then in numbers and first != then:
+            if first in before and then in before and first != then:
                 before[then].add(first)
-    ready = [(_rank(number), number) for number, needed in before.items() if not needed]
-    heapq.heapify(ready)
     order: list[str] = []
     remark = ""
-    waiting = {number for number, needed in before.items() if needed}
-    while ready or waiting:
+    while before:
+        ready = [number for number, needed in before.items() if not needed]
         if not ready:
-            remark = "task graph has a cycle, broken at the lowest step number"
-            number = min(waiting, key=lambda number: (_rank(number), number))
-            waiting.discard(number)
-        else:
-            number = heapq.heappop(ready)[1]
-        order.append(number)
-        for later in sorted(waiting):
-            before[later].discard(number)
-            if not before[later]:
-                waiting.discard(later)
-                heapq.heappush(ready, (_rank(later), later))
-    texts = [clean_description(numbers[number]) for number in order if numbers[number] not in ("START", "END")]
+            remark = "task graph has a cycle, broken at its lowest step number"
+            ready = _outermost_cycles(before)
+        chosen = min(ready, key=_rank)
+        order.append(chosen)
+        del before[chosen]
+        for needed in before.values():
+            needed.discard(chosen)
+    texts = [clean_description(nodes[number]) for number in order if nodes[number] not in ("START", "END")]
     return [text for text in texts if text], remark
 
 
-def _rank(number: str) -> int:
-    return int(number) if number.isdecimal() else 1 << 30
+def _outermost_cycles(before: dict[str, set[str]]) -> list[str]:
+    """Nodes that need only nodes which need them in turn; there are some whenever every node needs another."""
+    needs = {number: _needs(number, before) for number in before}
+    return [number for number, needed in needs.items() if all(number in needs[other] for other in needed)]
+
+
+def _needs(number: str, before: dict[str, set[str]]) -> set[str]:
+    """All nodes that must precede one, at any distance."""
+    found: set[str] = set()
+    waiting = [number]
+    while waiting:
+        new = before[waiting.pop()] - found
+        found |= new
+        waiting += new
+    return found
+
+
+def _rank(number: str) -> tuple[int, str]:
+    return (int(number) if number.isdecimal() else 1 << 30, number)

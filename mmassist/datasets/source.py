@@ -27,12 +27,23 @@ def item_key(source_id: str) -> str:
     if KEY_PATTERN.fullmatch(source_id):
         return source_id
     plain = re.sub(r"[^A-Za-z0-9_-]", "_", source_id)[:90]
-    return f"{plain}-{hashlib.sha256(source_id.encode()).hexdigest()[:8]}"
+    return f"{plain}-{hashlib.sha256(source_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def record_digest(*records: Any) -> str:
     """Digest of raw annotation records as read; unlike ``core.fingerprint.digest`` it takes NaN and odd text."""
     return bytes_digest(json.dumps(records, sort_keys=True, default=str).encode())
+
+
+def replace_surrogates(value: Any) -> Any:
+    """Put "?" for every lone surrogate in the texts of a JSON value: JSON can say ``\\ud800``, no file can hold it."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [replace_surrogates(entry) for entry in value]
+    if isinstance(value, dict):
+        return {replace_surrogates(key): replace_surrogates(entry) for key, entry in value.items()}
+    return value
 
 
 @dataclass(frozen=True)
@@ -70,15 +81,36 @@ class Source:
             )
         return found
 
-    def read_json(self, path: str) -> Any:
-        """Content of a JSON file. Raises ConfigError when it is absent or cut off."""
+    def refuse(self, path: str, reason: str) -> ConfigError:
+        """Make the error that says why a file of the publisher is of no use, in one line."""
+        return ConfigError(f"data set {self.dataset}: {self.root / path} {' '.join(reason.split())}; fetch it again")
+
+    def read_text(self, path: str) -> tuple[str, str]:
+        """Content of a text file without byte order mark, and a remark ("" = none).
+
+        Bytes that are not UTF-8 become U+FFFD and cost nothing else. Raises ConfigError when there is no such file, or
+        it may not be read.
+        """
         found = self.require(path)
         try:
-            return json.loads(found.read_text(encoding="utf-8-sig"))
-        except ValueError as error:
-            raise ConfigError(
-                f"data set {self.dataset}: {found} is not valid JSON ({error}); fetch it again"
-            ) from error
+            content = found.read_bytes()
+        except (IsADirectoryError, PermissionError) as error:
+            raise self.refuse(path, f"cannot be read as a file ({error.strerror})") from error
+        try:
+            return content.decode("utf-8-sig"), ""
+        except UnicodeDecodeError:
+            return content.decode("utf-8-sig", "replace"), "not wholly UTF-8, the odd bytes became U+FFFD"
+
+    def read_json(self, path: str) -> tuple[Any, str]:
+        """Content of a JSON file without lone surrogates, and a remark ("" = none).
+
+        Raises ConfigError when the file is absent or no valid JSON.
+        """
+        text, remark = self.read_text(path)
+        try:
+            return replace_surrogates(json.loads(text)), remark
+        except (ValueError, RecursionError) as error:
+            raise self.refuse(path, f"is not valid JSON ({error})") from error
 
     def media_item(
         self,

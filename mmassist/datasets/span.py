@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 Span = tuple[float, float]
 
+LARGEST_NUMBER = 1e6  # as seconds more than 11 days: whatever says so is garbage, and as a length it sizes real work
+
 
 def read_number(value: Any) -> float | None:
-    """``value`` as a finite float, or None for anything that is none (null, text, NaN, infinity, a truth value)."""
+    """``value`` as a float, or None for anything that is no sensible number.
+
+    Refused: null, text, NaN, a truth value, and what is further from 0 than ``LARGEST_NUMBER``.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
         number = float(value)
     except (ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) <= LARGEST_NUMBER else None  # NaN compares as false
 
 
 def fit_span(start_s: float | None, end_s: float | None, duration_s: float) -> tuple[Span | None, str]:

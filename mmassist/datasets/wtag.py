@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 from mmassist.core.annotation import Annotation, Step, Substep
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
-from mmassist.datasets.source import SourceAdapter, SourceConfig, record_digest
-from mmassist.datasets.span import covered_share, fit_span, summed_share
-from mmassist.datasets.wtag_recipe import Recipe, choose_recipe, choose_recipe_compat, load_knowledge
+from mmassist.datasets.source import SourceAdapter, SourceConfig, record_digest, replace_surrogates
+from mmassist.datasets.span import covered_share, summed_share
+from mmassist.datasets.wtag_recipe import RECIPES, Recipe, choose_recipe, choose_recipe_compat, load_knowledge
+from mmassist.datasets.wtag_rows import TICKS_PER_SECOND, Row, RowReader, read_clock
 
-TICKS_PER_SECOND = 10_000_000
 NUM_RECORDINGS = 54  # T1 to T54; the published split takes them in the order of their names as text
 NUM_TRAIN = 40
 
@@ -35,16 +34,6 @@ class Config(SourceConfig):
     ignored: tuple[str, ...]
 
 
-class Row(NamedTuple):
-    """A row of a tick file, in seconds since the video's first tick. ``role`` is None for a step."""
-
-    start_s: float
-    end_s: float
-    text: str
-    role: str | None
-    record: str
-
-
 def split_of(recording: str) -> str:
     """The published split as a pure function of the name: 14 of T1 to T54 are ``val``, every other name ``train``."""
     universe = sorted(f"T{number}" for number in range(1, NUM_RECORDINGS + 1))
@@ -62,21 +51,23 @@ class Adapter(SourceAdapter):
         Other files and folders and the ignored recordings are dropped with a reason. Raises ConfigError when the
         source's folder is absent or holds no training recording.
         """
-        dialogs, drops = [], []
+        dialogs, drops = [], self._miss_recipes()
         for entry in sorted(self.source.require("").iterdir(), key=lambda entry: entry.name):
             if entry.name in self.config.recipe_dirs:
                 continue
             reason = self._refuse(entry)
-            clock = None if reason else _read_clock(entry / _TIMING)
+            texts = {} if reason else self._read_texts(entry.name, [])
+            clock = read_clock(texts.get(_TIMING, ""))
             if reason or clock is None:
-                drops.append(Drop(entry.name, entry.name, reason or f"no usable {_TIMING}"))
+                name = replace_surrogates(entry.name)  # what a file name's odd bytes become
+                drops.append(Drop(name, name, reason or f"no usable {_TIMING}"))
                 continue
             dialogs.append(
                 self.source.dialog_item(
                     entry.name,
                     split_of(entry.name),
                     tuple(f"{entry.name}/{file}" for file in (_TIMING, _STEPS, *_SPEECH.values())),
-                    self._digest(entry),
+                    self._digest(texts),
                     duration_s=(clock[1] - clock[0]) / TICKS_PER_SECOND,
                 )
             )
@@ -84,19 +75,19 @@ class Adapter(SourceAdapter):
 
     def load_annotation(self, item: Item) -> Annotation:
         """Steps with the utterances made during and after them. Raises ItemError for an unreadable clock."""
-        folder = self.source.root / item.recording
-        clock = _read_clock(folder / _TIMING)
+        drops: list[Drop] = []
+        texts = self._read_texts(item.recording, drops)
+        clock = read_clock(texts.get(_TIMING, ""))
         if clock is None:
             raise ItemError(Kind.PERMANENT, f"{item.recording}: no usable {_TIMING}")
         duration_s = (clock[1] - clock[0]) / TICKS_PER_SECOND
-        reader = _RowReader(item.recording, clock[0], duration_s, self.compat)
-        rows = reader.read(folder / _STEPS, None)
+        reader = RowReader(item.recording, clock[0], duration_s, self.compat, drops)
+        rows = reader.read(_STEPS, texts, None)
         for role, file in _SPEECH.items():
-            rows += reader.read(folder / file, role)
+            rows += reader.read(file, texts, role)
         rows.sort(key=lambda row: row.start_s if self.compat else (row.start_s, row.role or "", *row[1:3]))
-        steps, spans = _build_steps(rows, item.recording, self.compat, reader.drops)
-        recipe = self._choose_recipe(rows, steps, item.recording, reader.drops)
-        folders = [self.source.root / path for path in self.config.recipe_dirs]
+        steps, spans = _build_steps(rows, item.recording, self.compat, drops)
+        recipe = self._choose_recipe(rows, steps, item.recording, drops)
         return Annotation(
             dataset=self.name,
             key=item.key,
@@ -106,8 +97,8 @@ class Adapter(SourceAdapter):
             steps=steps,
             duration_s=duration_s,
             ann_ratio=(summed_share if self.compat else covered_share)(spans, duration_s),
-            knowledge=load_knowledge(recipe, folders),
-            drops=tuple(reader.drops),
+            knowledge=load_knowledge(recipe, self._recipe_texts(recipe, drops))[0],
+            drops=tuple(drops),
         )
 
     def _choose_recipe(self, rows: list[Row], steps: Iterable[Step], recording: str, drops: list[Drop]) -> Recipe:
@@ -127,12 +118,36 @@ class Adapter(SourceAdapter):
             return "in dataset.ignored"
         return "" if (entry / _STEPS).is_file() else f"no {_STEPS}"
 
-    def _digest(self, folder: Path) -> str:
-        texts = [_read_text(folder / file) for file in (_TIMING, _STEPS, *_SPEECH.values())]
-        recipes = [self.source.root / path for path in self.config.recipe_dirs]
-        return record_digest(
-            texts, [_read_text(path) for folder in recipes for path in sorted(folder.glob("recipe_*.txt"))]
-        )
+    def _digest(self, texts: Mapping[str, str]) -> str:
+        recipes = [self._recipe_texts(recipe, []) for recipe in RECIPES]
+        return record_digest([texts.get(file, "") for file in (_TIMING, _STEPS, *_SPEECH.values())], recipes)
+
+    def _miss_recipes(self) -> list[Drop]:
+        """Say once which recipes are told by our own short list instead of the publisher's text."""
+        missing = [r.file for r in RECIPES if not load_knowledge(r, self._recipe_texts(r, []))[1]]
+        folders = ", ".join(self.config.recipe_dirs)
+        reason = f"no usable {', '.join(missing)} in {folders}; a short built-in list of the main actions is used"
+        return [Drop("", "recipes", reason)] if missing else []
+
+    def _recipe_texts(self, recipe: Recipe, drops: list[Drop]) -> list[str]:
+        """The publisher's texts of a recipe, one per folder that has it."""
+        paths = [f"{folder}/{recipe.file}" for folder in self.config.recipe_dirs]
+        return list(self._read_present(paths, "", drops).values())
+
+    def _read_texts(self, recording: str, drops: list[Drop]) -> dict[str, str]:
+        """File -> content, for those of a recording's files that are there."""
+        paths = [f"{recording}/{file}" for file in (_TIMING, _STEPS, *_SPEECH.values())]
+        found = self._read_present(paths, recording, drops)
+        return {path.removeprefix(f"{recording}/"): text for path, text in found.items()}
+
+    def _read_present(self, paths: Iterable[str], recording: str, drops: list[Drop]) -> dict[str, str]:
+        texts = {}
+        for path in paths:
+            if (self.source.root / path).is_file():
+                texts[path], remark = self.source.read_text(path)
+                if remark:
+                    drops.append(Drop(recording, path.rsplit("/", 1)[-1], remark))
+        return texts
 
 
 def _build_steps(
@@ -140,14 +155,14 @@ def _build_steps(
 ) -> tuple[tuple[Step, ...], list[tuple[float, float]]]:
     """Steps in time order, and the spans of the annotated ones as the source gives them.
 
-    What begins before the end of the first row called ``start`` is preparation and left out; a marker takes its place.
+    What begins before the end of the start row is preparation and left out; a marker takes its place.
     An utterance belongs to the step that began last and stretches its end, so that no clip cuts it off; it cannot
     reach beyond the next step's start.
     """
     steps: list[Step] = []
     spans: list[tuple[float, float]] = []
     early: list[Substep] = []
-    began = next((row for row in rows if row.role is None and row.text.lower() == "start"), None)
+    rows, began = _find_start(rows, recording, compat, drops)
     if began is not None:
         steps.append(Step(began.end_s / 2, began.end_s, "start", is_marker=True))
         drops += [Drop(recording, r.record, "before the start") for r in rows if r.start_s < began.end_s and r != began]
@@ -171,70 +186,27 @@ def _build_steps(
     return tuple(steps), spans
 
 
-class _RowReader:
-    """Read tick files of one recording; rows that say nothing usable become drops."""
+def _find_start(rows: list[Row], recording: str, compat: bool, drops: list[Drop]) -> tuple[list[Row], Row | None]:
+    """Rows without misplaced start rows, and the start row if there is one, cut where the next step begins.
 
-    def __init__(self, recording: str, first_tick: int, duration_s: float, compat: bool):
-        self.recording = recording
-        self.first_tick = first_tick
-        self.duration_s = duration_s
-        self.compat = compat
-        self.drops: list[Drop] = []
-
-    def read(self, path: Path, role: str | None) -> list[Row]:
-        """Rows of one file. ``role`` None: steps with their span; else utterances, placed at their middle."""
-        if not path.is_file():
-            self.drops.append(Drop(self.recording, path.name, "file missing"))
-            return []
-        rows: list[Row] = []
-        seen = set()
-        for number, line in enumerate(_read_text(path).splitlines(), 1):
-            record = f"{path.name}:{number}"
-            row, remark = self._read_row(line, role, record)
-            if row is not None and row[:3] in seen and not self.compat:
-                row, remark = None, "copy of another row"
-            if remark:
-                self.drops.append(Drop(self.recording, record, remark))
-            if row is not None:
-                rows.append(row)
-                seen.add(row[:3])
-        return rows
-
-    def _read_row(self, line: str, role: str | None, record: str) -> tuple[Row | None, str]:
-        if not line.strip():
-            return None, ""
-        cells = line.split("\t")
-        start_s, end_s = (self._read_tick(cell) for cell in (cells[0], cells[1] if len(cells) > 1 else ""))
-        text = " ".join(cells[2].split()) if len(cells) > 2 else ""
-        if not text:
-            return None, "no text"
-        if self.compat and start_s is not None and end_s is not None:
-            span, remark = (start_s, end_s), ""
-        else:
-            span, remark = fit_span(start_s, end_s, self.duration_s)  # type: ignore[assignment]
-        if span is None:
-            return None, remark
-        start_s, end_s = span
-        return Row(start_s if role is None else (start_s + end_s) / 2, end_s, text, role, record), remark
-
-    def _read_tick(self, cell: str) -> float | None:
-        tick = _read_integer(cell)
-        # ticks near 1.3e17 are 16 apart as floats: subtract as integers first
-        return None if tick is None else (tick - self.first_tick) / TICKS_PER_SECOND
-
-
-def _read_clock(path: Path) -> tuple[int, int] | None:
-    """First and last tick of a video, or None when the file does not say."""
-    ticks = [_read_integer(line) for line in _read_text(path).split()]
-    if len(ticks) < 2 or ticks[0] is None or ticks[1] is None or ticks[1] <= ticks[0]:
-        return None
-    return ticks[0], ticks[1]
-
-
-def _read_integer(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"\s*-?\d{1,18}\s*", text, flags=re.ASCII) else None
-
-
-def _read_text(path: Path) -> str:
-    """Content of a small text file, "" when absent; a stray byte that is not UTF-8 becomes a replacement character."""
-    return path.read_bytes().decode("utf-8-sig", "replace") if path.is_file() else ""
+    A wrong row must not cost the steps: it counts only as the first step row, or as the second with more behind it.
+    The reference takes the first row called ``start`` as it is, wherever it stands.
+    """
+    steps = [row for row in rows if row.role is None]
+    named = [row for row in steps if row.text.lower() == "start"]
+    if compat or not named:
+        return rows, next(iter(named), None)
+    began = named[0]
+    others = [row.start_s for row in steps if row not in named]
+    later = [start_s for start_s in others if start_s >= began.start_s]
+    num_earlier = len(others) - len(later)
+    is_placed = num_earlier == 0 or (num_earlier == 1 and bool(later))
+    ignored = named[1:] if is_placed else named
+    drops += [Drop(recording, row.record, "start row among the steps, ignored") for row in ignored]
+    rows = [row for row in rows if row not in ignored]
+    if not is_placed:
+        return rows, None
+    cut = began._replace(end_s=min([began.end_s, *later]))
+    if cut != began:
+        drops.append(Drop(recording, began.record, "start reaches into the next step, cut there"))
+    return [cut if row == began else row for row in rows], cut

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -104,15 +103,16 @@ def choose_recipe_compat(texts: Iterable[str]) -> Recipe:
     return coffee if "coffee" in text else pinwheel if "tortilla" in text else cake
 
 
-def load_knowledge(recipe: Recipe, folders: Iterable[Path]) -> str:
-    """Title and numbered steps, from the first folder that holds the publisher's text, else from this module."""
-    for folder in folders:
-        path = folder / recipe.file
-        if path.is_file():
-            title, steps = _read_recipe(path.read_text(encoding="utf-8-sig"))
-            if steps:
-                return _number(title or recipe.title, steps)
-    return _number(recipe.title, recipe.steps)
+def load_knowledge(recipe: Recipe, texts: Iterable[str]) -> tuple[str, bool]:
+    """Title and numbered steps, from the first of the publisher's texts that has steps, else from this module.
+
+    The second value says whether it is the publisher's.
+    """
+    for text in texts:
+        title, steps = _read_recipe(text)
+        if steps:
+            return _number(title or recipe.title, steps), True
+    return _number(recipe.title, recipe.steps), False
 
 
 def _read_recipe(text: str) -> tuple[str, list[str]]:

@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mmassist.core.annotation import Annotation, Step, Substep
+from mmassist.core.errors import ItemError, Kind
+from mmassist.dialog.schemas import MAX_TIME_S
 
 # The reference writes WTaG's utterances at the start of the line and every other source's behind a blank.
 _REFERENCE_FLUSH_LEFT = frozenset({"wtag"})
+
+MAX_TEXT_CHARS = 2000  # of one text in a description; the sources' own summaries have fewer than 1000
+_FAR_S = 1e9  # times are cut to this before arithmetic that cannot hold them
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,8 @@ def render_description(annotation: Annotation, compat: bool) -> str:
 
     ``[a s-b s] text (note)`` for a step, `` - [a s] text`` or `` - [a s-b s] text (ERROR: why)`` for a fine action,
     `` - [a s] role: "text"`` for an utterance, a last line ``Summary: ...`` where the source has one; times in seconds
-    with one decimal. Corrected: line breaks inside a text become blanks, so no text can look like a line of its own.
+    with one decimal. Corrected: line breaks inside a text become blanks, so no text can look like a line of its own;
+    texts longer than MAX_TEXT_CHARS are cut.
     """
     return _render(annotation, range(len(annotation.steps)), range(len(annotation.steps)), compat)
 
@@ -56,6 +62,8 @@ def cut_clips(annotation: Annotation, rule: ClipRule, compat: bool) -> list[Clip
     alone, and nothing is said about what lies between windows. Corrected: a window also covers its substeps, ends
     where the next one starts at the latest, has a length (steps of a single instant join their neighbours) and bounds
     of one decimal, as the prompt states them.
+
+    Raises ItemError for a window that reaches beyond MAX_TIME_S, where no answer's schema has times.
     """
     groups = _group_steps(annotation.steps, rule, compat)
     if not compat:
@@ -68,6 +76,8 @@ def cut_clips(annotation: Annotation, rule: ClipRule, compat: bool) -> list[Clip
             start, end = annotation.steps[first].start_s, annotation.steps[last - 1].end_s
         else:
             start, end = _window(annotation, groups, index)
+        if max(start, end) > MAX_TIME_S:
+            raise ItemError(Kind.PERMANENT, f"steps last until {max(start, end):g} s, beyond {MAX_TIME_S} s")
         text = _render(annotation, range(before, after), range(first, last), compat)
         clips.append(Clip(start, end, text, first, last))
     return clips
@@ -134,11 +144,15 @@ def _window_start(annotation: Annotation, group: tuple[int, int]) -> float:
 
 
 def _floor_tenth(t_s: float) -> float:
-    return round(math.floor(t_s * 10 + 1e-6) / 10, 1)
+    return round(math.floor(_near(t_s) * 10 + 1e-6) / 10, 1)
 
 
 def _ceil_tenth(t_s: float) -> float:
-    return round(math.ceil(t_s * 10 - 1e-6) / 10, 1)
+    return round(math.ceil(_near(t_s) * 10 - 1e-6) / 10, 1)
+
+
+def _near(t_s: float) -> float:
+    return max(-_FAR_S, min(t_s, _FAR_S))
 
 
 def _render(annotation: Annotation, shown: range, detailed: range, compat: bool) -> str:
@@ -171,4 +185,7 @@ def _substep_text(substep: Substep, compat: bool) -> str:
 
 
 def _text(text: str, compat: bool) -> str:
-    return text if compat else " ".join(text.split())
+    if compat:
+        return text
+    text = " ".join(text.split())
+    return text if len(text) <= MAX_TEXT_CHARS else f"{text[: MAX_TEXT_CHARS - 3].rstrip()}..."

@@ -36,7 +36,7 @@ def check_turns(turns: Sequence[Turn], window: Window) -> list[str]:
             )
         if not turn.content:
             reasons.append(f"empty: the turn at {turn.time_s:.1f} s has no text")
-        elif turn.content.startswith("("):
+        elif turn.is_remark:
             reasons.append(f"not_dialog: the turn at {turn.time_s:.1f} s is a remark, not something said")
     for before, after in pairwise(turns):
         if after.time_s < before.time_s - _EPSILON_S:

@@ -111,8 +111,6 @@ def _read_turn(match: re.Match[str], labelled: bool, rejected: Counter[str]) -> 
     role = match[2].strip().lower()
     if role not in ROLES:
         return None, "unknown_role"
-    if match[3].startswith("("):
-        return None, "note"
     content = " ".join(_LABEL_GROUP.sub("", match[3]).split())
     if not content:
         return None, "empty"
@@ -121,7 +119,8 @@ def _read_turn(match: re.Match[str], labelled: bool, rejected: Counter[str]) -> 
         group = _LABEL_GROUP.search(match[3])
         labels, is_known = parse_labels(group[1], compat=False) if group else (DEFAULT_LABELS, True)
         rejected.update([] if is_known else ["unknown_initiative"])
-    return Turn(role, time_s, content, labels), ""
+    turn = Turn(role, time_s, content, labels)
+    return (None, "note") if turn.is_remark else (turn, "")
 
 
 def _continue(turn: Turn, line: str, labelled: bool) -> Turn:

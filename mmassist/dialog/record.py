@@ -71,6 +71,7 @@ def build_record(
         "video_labels": dict(video_labels),
         "conversations": [conversation.to_row() for conversation in conversations],
         "failed_conversations": [dict(row) for row in provenance.failed],
+        "drops": [{"record": drop.record, "reason": drop.reason} for drop in annotation.drops],
         "parsed_video_anns": {
             "dataset": annotation.dataset,
             "domain": annotation.domain,
@@ -116,7 +117,7 @@ def read_record(data: bytes | str | Mapping[str, Any]) -> dict[str, Any]:
     annotation.setdefault("video_start_time", 0.0)
     record["parsed_video_anns"] = annotation
     record["conversations"] = [_read_conversation(row, index) for index, row in enumerate(record["conversations"])]
-    return {"gen_args": {}, "video_labels": {}, "failed_conversations": [], "generator": "", **record}
+    return {"gen_args": {}, "video_labels": {}, "failed_conversations": [], "drops": [], "generator": "", **record}
 
 
 def list_conversations(record: Mapping[str, Any]) -> list[Conversation]:
@@ -183,6 +184,7 @@ def record_schema() -> dict[str, Any]:
             "video_labels": {"type": "object", "additionalProperties": count},
             "conversations": {"type": "array", "items": conversation, "minItems": 1},
             "failed_conversations": {"type": "array", "items": mapping},
+            "drops": {"type": "array", "items": _closed({"record": text, "reason": text})},
             "parsed_video_anns": annotation,
             "generator": text,
             "is_scripted": {"type": "boolean"},

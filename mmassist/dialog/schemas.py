@@ -12,6 +12,7 @@ from mmassist.dialog.label import INITIATIVES, INTENTS, OTHER
 
 MAX_TURN_CHARS = 4000
 MAX_TURNS = 400
+MAX_TIME_S = 1_000_000  # more than eleven days
 NO_INITIATIVE = "none"  # user turns of a refinement
 
 
@@ -49,7 +50,7 @@ def summary_schema() -> dict[str, Any]:
 
 def _turn_fields() -> dict[str, Any]:
     return {
-        "time": {"type": "number", "minimum": 0, "maximum": 1000000},
+        "time": {"type": "number", "minimum": 0, "maximum": MAX_TIME_S},
         "role": {"type": "string", "enum": ["user", "assistant"]},
         "text": _text(MAX_TURN_CHARS),
     }

@@ -13,12 +13,13 @@ _EPSILON_S = 1e-6
 
 
 def adjust_times(turns: Sequence[Turn], compat: bool, end_s: float | None = None) -> list[Turn]:
-    """Move turns apart; every turn is kept, a user turn and its answer stay together at their own distance.
+    """Move turns apart; every turn is kept, a user turn and its answer stay together.
 
     Reference: a turn less than MIN_GAP_S behind (or before) the previous one goes to SPACING_S behind it, and turns
     within a second of it go along; nothing is sorted, so an answer can stay before its question. Corrected: in order of
-    time, answers never before their questions, gaps of MIN_GAP_S at least except inside such a pair; applying it twice
-    changes nothing. What would pass ``end_s`` moves back as far as there is room.
+    time, answers never before their questions, gaps of MIN_GAP_S at least except inside such a pair; user turns in a
+    row with one answer move as a whole and stay answered; applying it twice changes nothing. What would pass ``end_s``
+    moves back as far as there is room.
     """
     if compat:
         return _adjust_reference(turns)
@@ -45,17 +46,32 @@ def _adjust_reference(turns: Sequence[Turn]) -> list[Turn]:
 
 
 def _pair_up(turns: Sequence[Turn]) -> list[list[Turn]]:
-    """Units that move as one: a user turn with the assistant turn behind it when that is its answer, or one turn."""
+    """Units that move as one: user turns with the assistant turn behind them that answers them all, or one turn."""
     units: list[list[Turn]] = []
     for turn in turns:
-        last = units[-1] if units else None
-        if last is not None and len(last) == 1 and last[0].is_user and not turn.is_user:
-            asked_s = last[0].time_s
-            if turn.time_s <= asked_s + ANSWER_WITHIN_S:
-                last.append(turn if turn.time_s >= asked_s else replace(turn, time_s=asked_s))
-                continue
-        units.append([turn])
+        unit = [turn]
+        if units and units[-1][-1].is_user and not turn.is_user:
+            unit = [replace(turn, time_s=max(turn.time_s, units[-1][-1].time_s))]
+            while units and len(units[-1]) == 1 and _is_asked(units[-1][0], unit):
+                unit = units.pop() + unit
+            unit = _spread(unit) if len(unit) > 1 else [turn]
+        units.append(unit)
     return units
+
+
+def _is_asked(turn: Turn, unit: list[Turn]) -> bool:
+    answered_s = unit[-1].time_s
+    return turn.is_user and turn.time_s <= unit[0].time_s and answered_s - turn.time_s <= ANSWER_WITHIN_S
+
+
+def _spread(unit: list[Turn]) -> list[Turn]:
+    """Move the user turns of a unit apart, no further than leaves the first one answered if that is possible."""
+    *asked, answer = unit
+    apart = _push_forward([[turn] for turn in asked])
+    if (len(asked) - 1) * MIN_GAP_S <= ANSWER_WITHIN_S:
+        apart = _pull_back(apart, asked[0].time_s + ANSWER_WITHIN_S)
+    asked = [turn for (turn,) in apart]
+    return [*asked, replace(answer, time_s=max(answer.time_s, asked[-1].time_s))]
 
 
 def _push_forward(units: list[list[Turn]]) -> list[list[Turn]]:

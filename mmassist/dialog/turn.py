@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ ANSWER_WITHIN_S = 2.0
 
 # Longer histories show their first and last halves, as in the reference.
 ELLIPSIS = "..."
+
+_REMARK = re.compile(r"(?:\([^)]*\)\s*)+")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,11 @@ class Turn:
     @property
     def is_question(self) -> bool:
         return self.is_user and self.content.rstrip().endswith("?")
+
+    @property
+    def is_remark(self) -> bool:
+        """Whether all of it stands in brackets, ``(nods)``: nothing is said. Speech may well begin with a bracket."""
+        return _REMARK.fullmatch(self.content) is not None
 
     def to_row(self) -> dict[str, Any]:
         """As records hold it; ``progress`` only on assistant turns."""

@@ -71,6 +71,8 @@ OPENERS = (
     ("Nice work.", "Lovely."),
 )
 
+MAX_CHARS = 400  # of an order or an utterance
+
 _CUES = {
     "correction": r"not quite right|went wrong|correction|put that right|to correct|should be using|instead",
     "feedback": r"well done|nice work|lovely|looks good|great|good job|exactly|completes it|keep going|that's right",
@@ -87,7 +89,7 @@ def find_intents(text: str) -> list[str]:
 
 
 def as_order(text: str) -> str:
-    """``The user attaches the arm.`` -> ``attach the arm``; at most 400 characters."""
+    """``The user attaches the arm.`` -> ``attach the arm``; at most MAX_CHARS characters."""
     text = " ".join(text.split()).rstrip(" .!")
     match = re.match(r"(?:the\s+)?(?:user|student|person|he|she|they|c)\s+(\S+)(.*)", text, re.IGNORECASE | re.DOTALL)
     if match:
@@ -96,15 +98,33 @@ def as_order(text: str) -> str:
         return "carry on"
     if len(text) < 2 or not text[1].isupper():  # leave abbreviations alone
         text = text[0].lower() + text[1:]
-    return text if len(text) <= 400 else text[:400].rsplit(" ", 1)[0]
+    return cut(text)
 
 
 def as_speech(text: str) -> str:
-    """An utterance as it was transcribed, tidied up: one blank between words, a capital, an end."""
-    text = " ".join(text.split())
+    """An utterance as it was transcribed, tidied up: no remarks in front, one blank between words, a capital, an end.
+
+    Longer ones are cut to MAX_CHARS; empty when nothing but remarks was transcribed.
+    """
+    text = " ".join(strip_remarks(text).split())
+    if not text:
+        return ""
     text = re.sub(r"\s+([,.?!])", r"\1", text)
     text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    end = text[-1] if text.endswith((".", "!", "?")) else "."
+    if len(text) > MAX_CHARS:
+        return cut(text).rstrip(" ,.;:!?") + end
+    return text if text.endswith(end) else f"{text}{end}"
+
+
+def strip_remarks(text: str) -> str:
+    """``(laughs) put it there`` -> ``put it there``: what transcribers note in front of the words was not said."""
+    return re.sub(r"^\s*(?:\([^)]*\)[\s,.;:!?-]*)+", "", text)
+
+
+def cut(text: str, limit: int = MAX_CHARS) -> str:
+    """At most ``limit`` characters, whole words where there are any."""
+    return text if len(text) <= limit else text[:limit].rsplit(" ", 1)[0]
 
 
 def _base_form(verb: str) -> str:

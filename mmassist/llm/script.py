@@ -4,58 +4,21 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from mmassist.core.rng import rng
 from mmassist.llm import phrases
+from mmassist.llm.timeline import MAX_TEXT_CHARS, SPACING_S, Timeline, floor_tenth
 
-SPACING_S = 1.0  # between turns, except an answer
 ANSWER_WITHIN_S = 2.0
 LONG_STEP_S = 12.0
 REPLY_S = 5.0  # real speech this soon after the user's is taken for a reply
 TALK_RATES = {"no_talk": 0.0, "talk_some": 0.2, "talk_more": 0.4}  # share of steps at which the user speaks
 _ENDS = ("done", "end", "finish", "finished")  # the close of a recording, written as a step
 _NEVER_INSTRUCT = ("wrong order", "shouldn't have", "should not have", "previous")
-
-
-@dataclass
-class Timeline:
-    """Turns of one window, never closer than SPACING_S unless they belong together."""
-
-    start_s: float
-    end_s: float
-    blocked: list[float] = field(default_factory=list)  # times of turns outside of this window
-    turns: list[dict[str, Any]] = field(default_factory=list)
-
-    def has_room(self, times: Iterable[float]) -> bool:
-        taken = [*self.blocked, *(turn["time"] for turn in self.turns)]
-        return all(
-            self.start_s <= t <= self.end_s and all(abs(t - other) >= SPACING_S - 1e-6 for other in taken)
-            for t in times
-        )
-
-    def put(self, *turns: tuple[float, str, str]) -> None:
-        """Add turns (time, role, text) that belong together, whether there is room or not."""
-        self.turns += [{"time": round(t, 1), "role": role, "text": text} for t, role, text in turns]
-        self.turns.sort(key=lambda turn: turn["time"])  # stable: a question stays before its answer
-
-    def offer(self, *turns: tuple[float, str, str]) -> bool:
-        """Add turns if there is room for them."""
-        if not self.has_room(t for t, _, _ in turns):
-            return False
-        self.put(*turns)
-        return True
-
-    def append_text(self, t_s: float, text: str) -> None:
-        """Add a sentence to the assistant's last turn up to ``t_s`` (or its first one)."""
-        spoken = [turn for turn in self.turns if turn["role"] == "assistant"]
-        before = [turn for turn in spoken if turn["time"] <= t_s + 1e-6]
-        if spoken:
-            (before[-1] if before else spoken[0])["text"] += f" {text}"
-        else:
-            self.put((min(max(_floor(t_s), self.start_s), self.end_s), "assistant", text))
 
 
 def write_turns(payload: Mapping[str, Any], generator: random.Random) -> list[dict[str, Any]]:
@@ -97,10 +60,13 @@ class _Writer:
         for step in self.payload["steps"]:
             if step["is_marker"] or not is_instructed(step):
                 continue
-            t = max(self.timeline.start_s, _floor(step["start_s"]) - self.generator.choice((0.0, 0.0, 0.2, 0.4)))
+            due_s = floor_tenth(step["start_s"]) - self.generator.choice((0.0, 0.0, 0.2, 0.4))
+            t = min(max(self.timeline.start_s, due_s), self.timeline.end_s)
             order = phrases.as_order(step["text"])
             if groups and t - groups[-1][0] < SPACING_S:
-                groups[-1] = (groups[-1][0], groups[-1][1] + self._pick(phrases.ALSO).format(step=order))
+                text = groups[-1][1] + self._pick(phrases.ALSO).format(step=order)
+                if len(text) <= MAX_TEXT_CHARS:
+                    groups[-1] = (groups[-1][0], text)
             else:
                 groups.append((t, self._announce(step, order, previous)))
             previous = step
@@ -111,7 +77,7 @@ class _Writer:
 
     def _open(self, groups: list[tuple[float, str]]) -> list[tuple[float, str]]:
         start = self.timeline.start_s
-        goal = self.payload["goal"].rstrip(" .")
+        goal = phrases.cut(self.payload["goal"].rstrip(" ."))
         self.timeline.put((start, "user", self._pick(phrases.GOAL).format(goal=goal)))
         if groups and groups[0][0] - start < SPACING_S:
             return [(start, groups[0][1]), *groups[1:]]
@@ -135,11 +101,13 @@ class _Writer:
 
     def _correct_at(self, start_s: float, end_s: float, why: str) -> None:
         text = self._pick(phrases.CORRECTION).format(why=_reason(why))
-        tenths = range(math.floor(start_s * 10), math.floor(end_s * 10) + 11)
+        # Only the window's part of the span, one time after the other: annotated spans can be of any length.
+        first_s, last_s = (max(self.timeline.start_s, min(t, self.timeline.end_s)) for t in (start_s, end_s))
+        tenths = range(math.floor(first_s * 10), math.floor(last_s * 10) + 11)
         # Near the end, where it shows and where the annotation has a time; else wherever there is room.
-        late = [_floor(end_s - back) for back in (0.0, 1.0, 2.0) if end_s - back >= start_s]
-        times = [*late, *(t / 10 for t in reversed(tenths) if t / 10 >= start_s)]
-        if not any(self.timeline.offer((t, "assistant", text)) for t in times):
+        late = [floor_tenth(end_s - back) for back in (0.0, 1.0, 2.0) if end_s - back >= start_s]
+        times = chain(late, (t / 10 for t in reversed(tenths) if t / 10 >= start_s))
+        if self.timeline.is_full or not any(self.timeline.offer((t, "assistant", text)) for t in times):
             self.timeline.append_text(end_s, text)
 
     def _is_chatty(self, step: Mapping[str, Any]) -> bool:
@@ -153,10 +121,10 @@ class _Writer:
             return
         order = phrases.as_order(step["text"])
         for utterance, reply in _exchanges(step):
-            t = _floor(utterance["start_s"])
+            t = floor_tenth(utterance["start_s"])
             said = phrases.as_speech(utterance["text"])
             if reply is not None and self.timeline.offer(
-                (t, "user", said), (_floor(reply["start_s"]), "assistant", phrases.as_speech(reply["text"]))
+                (t, "user", said), (floor_tenth(reply["start_s"]), "assistant", phrases.as_speech(reply["text"]))
             ):
                 return
             answer = self._pick([a for _, a in phrases.QUESTIONS]).format(step=order)
@@ -167,7 +135,7 @@ class _Writer:
             stock += phrases.CHATTY_QUESTIONS
         question, answer = self.generator.choice(stock)
         for delay_s in (2.0, 3.5, 5.0, 1.0, 8.0, 12.0, 20.0):  # soon after the step began, as doubts arise then
-            t = _floor(min(step["start_s"] + delay_s, step["end_s"]))
+            t = floor_tenth(min(step["start_s"] + delay_s, step["end_s"]))
             turns = (t, "user", question.format(step=order)), (t, "assistant", answer.format(step=order))
             if self.timeline.offer(*turns):
                 return
@@ -175,6 +143,8 @@ class _Writer:
         self._ask_before(step, question.format(step=order))
 
     def _ask_before(self, step: Mapping[str, Any], question: str) -> None:
+        if self.timeline.is_full:
+            return
         spoken = [turn for turn in self.timeline.turns if turn["role"] == "assistant"]
         for turn in reversed(spoken):
             alone = all(other is turn or other["time"] != turn["time"] for other in self.timeline.turns)
@@ -184,7 +154,7 @@ class _Writer:
                 return
 
     def _anchor(self, step: Mapping[str, Any]) -> None:
-        spoken = [s for s in step["substeps"] if s["role"] is not None]
+        spoken = _utterances(step)
         for index, substep in enumerate(spoken):
             before = spoken[index - 1] if index else None
             # Without the user's remark its reply would hang in the air; ``_ask`` uses the two together.
@@ -192,18 +162,18 @@ class _Writer:
                 before is not None and before["role"] == "user" and substep["start_s"] - before["start_s"] < REPLY_S
             )
             if substep["role"] == "assistant" and not replies and len(substep["text"].split()) > 3:
-                self.timeline.offer((_floor(substep["start_s"]), "assistant", phrases.as_speech(substep["text"])))
+                self.timeline.offer((floor_tenth(substep["start_s"]), "assistant", phrases.as_speech(substep["text"])))
 
     def _inform(self, step: Mapping[str, Any]) -> None:
         actions = [s for s in step["substeps"] if s["role"] is None and not s["note"]]
         if actions and step["end_s"] - step["start_s"] >= LONG_STEP_S and self.generator.random() < 0.5:
             order = phrases.as_order(self.generator.choice(actions)["text"])
-            t = _floor(step["start_s"] + 4.0)
+            t = floor_tenth(step["start_s"] + 4.0)
             self.timeline.offer((t, "assistant", self._pick(phrases.TIP).format(step=order)))
 
     def _praise(self, step: Mapping[str, Any]) -> None:
         is_clean = not step["note"] and not step["is_marker"]
-        t = _floor(step["end_s"])
+        t = floor_tenth(step["end_s"])
         # The next window may begin with an instruction: leave it its second.
         if is_clean and t <= self.timeline.end_s - SPACING_S and self.generator.random() < 0.35:
             self.timeline.offer((t, "assistant", self._pick(phrases.PRAISE)))
@@ -211,7 +181,7 @@ class _Writer:
     def _close(self, step: Mapping[str, Any]) -> None:
         text = self._pick(phrases.CLOSING)
         end = self.timeline.end_s
-        for t in (_floor(step["end_s"]), end, end - 0.5):
+        for t in (floor_tenth(step["end_s"]), end, end - 0.5):
             if self.timeline.offer((round(t, 1), "assistant", text)):
                 return
         self.timeline.append_text(end, text)
@@ -222,7 +192,7 @@ class _Writer:
 
 def _exchanges(step: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any] | None]]:
     """What the user really said in a step, with the assistant's real answer where one came in time."""
-    spoken = [s for s in step["substeps"] if s["role"] is not None]
+    spoken = _utterances(step)
     for index, said in enumerate(spoken):
         if said["role"] != "user" or len(said["text"].split()) < 2:
             continue
@@ -232,6 +202,12 @@ def _exchanges(step: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Map
             if s["role"] == "assistant" and s["start_s"] - said["start_s"] <= ANSWER_WITHIN_S
         )
         yield said, next(replies, None)
+
+
+def _utterances(step: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The utterances of a step in which something is said, without remarks in front."""
+    spoken = [s | {"text": phrases.strip_remarks(s["text"])} for s in step["substeps"] if s["role"] is not None]
+    return [s for s in spoken if s["text"].strip()]
 
 
 def is_instructed(step: Mapping[str, Any]) -> bool:
@@ -244,7 +220,3 @@ def is_instructed(step: Mapping[str, Any]) -> bool:
 
 def _reason(note: str) -> str:
     return " ".join(note.split()).removeprefix("mistake:").strip(" .")[:600]
-
-
-def _floor(t_s: float) -> float:
-    return round(math.floor(t_s * 10 + 1e-6) / 10, 1)

@@ -156,7 +156,7 @@ def _write_summary(payload: Mapping[str, Any], generator: random.Random) -> Valu
     recent = payload["recent"]
     said = [turn["text"] for turn in recent if turn["role"] == "user"]
     current = recent[-1]["text"].rstrip(" .!")
-    parts = [f"The user's aim is: {payload['goal'].rstrip(' .')}"]
+    parts = [f"The user's aim is: {phrases.cut(payload['goal'].rstrip(' .'))}"]
     parts.append(generator.choice(("the assistant has spoken {n} times", "so far there were {n} turns of guidance")))
     parts[-1] = parts[-1].format(n=payload["num_assistant_turns"])
     if said and payload["num_user_turns"] > 1:

@@ -12,10 +12,10 @@ from mmassist.packing.wording import PERSONAS, SUMMARY_PERSONA, SUMMARY_REQUEST,
 
 @dataclass(frozen=True)
 class SplitRules:
-    """What a sample may hold: ``max_seq_len`` 0 is no limit, ``context_frames`` the least and most kept of a wait."""
+    """What a sample may hold: ``max_seq_len`` 0 is no limit, ``keep_context_s`` the least and most kept of a wait."""
 
     max_seq_len: int
-    context_frames: tuple[int, int]
+    keep_context_s: tuple[float, float]
     max_summary_tokens: int
     has_knowledge: bool
     has_summary: bool
@@ -53,9 +53,11 @@ class Draft:
 class Drafter:
     """The parts of one dialog's samples. Draws depend on seed, item, dialog and sample alone."""
 
-    def __init__(self, rules: SplitRules, chat: ChatFormat, item_key: str, user_id: str, knowledge: str):
+    def __init__(self, rules: SplitRules, chat: ChatFormat, item_key: str, user_id: str, knowledge: str, fps: float):
         self.rules = rules
         self.chat = chat
+        low, high = rules.keep_context_s
+        self._context_frames = max(1, round(low * fps)), max(1, round(high * fps))
         self._key = (rules.seed, item_key, user_id)
         self._knowledge = knowledge.strip() if rules.has_knowledge else ""
 
@@ -70,8 +72,7 @@ class Drafter:
 
     def num_context_frames(self, clip_idx: int, attempt: int = 0) -> int:
         """How much of a wait the next sample keeps, drawn evenly."""
-        low, high = self.rules.context_frames
-        return rng("context", *self._key, clip_idx, attempt).randint(low, high)
+        return rng("context", *self._key, clip_idx, attempt).randint(*self._context_frames)
 
     def tail(self, end: int, progress: str) -> tuple[Turn, ...]:
         """The request to sum up, one more frame, and the answer."""

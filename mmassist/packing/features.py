@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import numpy as np
 
-from mmassist.core.errors import ItemError, Kind
+from mmassist.core.errors import ItemError, Kind, StageError
 from mmassist.core.stage import ItemReader
 
 # Tokens of a frame -> stored parts in their order: the pooled token first.
@@ -15,7 +16,11 @@ PARTS = {1: ("cls",), 5: ("cls", "2x2"), 10: ("cls", "3x3"), 26: ("cls", "5x5")}
 
 
 class FeatureReader:
-    """Rows of one recording's features; the chunks of the last range stay in memory, samples follow on each other."""
+    """Rows of one recording's features; the chunks of the last range stay in memory, samples follow on each other.
+
+    ``description`` says for the samples' records what made the features, and whether they are random. Raises
+    StageError when the features lack a grid: all recordings of the folder were encoded with the same ones.
+    """
 
     def __init__(self, source: ItemReader, image_tokens: int):
         self._source = source
@@ -26,9 +31,12 @@ class FeatureReader:
         self._chunks: dict[int, np.ndarray] = {}
         missing = [part for part in self._parts if f"000000.{part}.npy" not in source.names]
         if missing:
-            raise ItemError(
-                Kind.PERMANENT, f"the features hold no {missing[0]}, which {image_tokens} tokens a frame need"
+            raise StageError(
+                f"pack.image_tokens={image_tokens} needs {missing[0]} features, but encode was run with "
+                f"encode.grids={summary['grids']}; add {missing[0][0]} to encode.grids or set another pack.image_tokens"
             )
+        made_by = {name: summary[name] for name in ("encoder", "is_random", "layer", "dim")}
+        self.description: dict[str, Any] = {**made_by, "parts": list(self._parts)}
 
     def read(self, start: int, end: int) -> np.ndarray:
         """Frames ``[start, end)``: float16 ``[end - start, tokens, dim]``. Raises ItemError beyond the last row."""

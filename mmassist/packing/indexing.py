@@ -62,13 +62,19 @@ def index_like_reference(
 
 
 def insert_knowledge(turns: Sequence[Turn], knowledge: str, compat: bool = False) -> tuple[Turn, ...]:
-    """Add the task knowledge right after the first user message; without one, before everything (not in ``compat``)."""
+    """Add the task knowledge right after the user's opening message; where the assistant opens, before everything.
+
+    So every assistant turn is given with the knowledge. In ``compat`` it stands behind the first user message wherever
+    that is, and is left out without one.
+    """
     if not knowledge.strip():
         return tuple(turns)
     message = Message("system", knowledge_text(knowledge))
     for position, turn in enumerate(turns):
         if isinstance(turn, Message) and turn.role == "user":
             return (*turns[: position + 1], message, *turns[position + 1 :])
+        if isinstance(turn, Message) and not compat:
+            break
     return tuple(turns) if compat else (message, *turns)
 
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from mmassist.core.config import build
 from mmassist.core.item import KEY_PATTERN
-from mmassist.core.seconds import FRAMES_PER_SECOND
+from mmassist.core.seconds import FRAMES_PER_SECOND, frame_at
 from mmassist.core.stage_config import StageConfig
 from mmassist.packing.chat_format import ChatFormat
-from mmassist.packing.conversation import Message, Turn, merge_runs, num_frames_of
+from mmassist.packing.conversation import Message, Turn, frame_span, merge_runs, num_frames_of
 from mmassist.packing.draft import Draft, Drafter, SplitRules
 from mmassist.packing.indexing import index_conversation, index_like_reference, insert_knowledge
 from mmassist.packing.labels import build_labels
@@ -89,13 +89,12 @@ class SampleBuilder:
     """Turn dialogs into samples by one set of settings. Holds no state between dialogs but a cache of tokens."""
 
     def __init__(self, config: PackConfig, setup: SetupConfig, chat: ChatFormat, compat: bool = False):
-        low, high = config.keep_context_s
         self.setup = setup
         self.chat = chat
         self.compat = compat
         self.rules = SplitRules(
             max_seq_len=sequence_limit(config, setup),
-            context_frames=(round(low * FRAMES_PER_SECOND), round(high * FRAMES_PER_SECOND)),
+            keep_context_s=(config.keep_context_s[0], config.keep_context_s[1]),
             max_summary_tokens=config.max_summary_tokens,
             has_knowledge=setup.knowledge,
             has_summary=setup.summary,
@@ -128,9 +127,13 @@ class SampleBuilder:
         )
         if self.rules.has_knowledge:
             turns = insert_knowledge(turns, dialog.knowledge, self.compat)
-        drafter = Drafter(self.rules, self.chat, dialog.item_key, dialog.user_id, dialog.knowledge)
+        drafter = Drafter(self.rules, self.chat, dialog.item_key, dialog.user_id, dialog.knowledge, store.fps)
         split = split_like_reference if self.compat else split_conversation
-        return split(turns, drafter, store.num_frames, report)
+        drafts = split(turns, drafter, store.num_frames, report)
+        ends = [span[1] for span in (frame_span(turns), *(draft.span for draft in drafts)) if span]
+        end = max(ends, default=frame_at(dialog.start_s, store.fps))
+        report.drop("frames", "after_last_turn", max(0, store.num_frames - end))
+        return drafts
 
     def _finish(
         self,

@@ -57,14 +57,14 @@ class _Splitter:
         self.num_frames = num_frames
         self.report = report
         self.goal = next((t for t in turns if isinstance(t, Message) and t.role == "user"), None)
-        self.exchanges, unanswered = cut_exchanges(turns)
-        report.drop_turns(unanswered, "unanswered")
+        self.exchanges, self.unanswered = cut_exchanges(turns)
 
     def run(self) -> list[Draft]:
         if self._has_long_summary():
             self.report.drop("dialogs", "long_summary")
             for exchange in self.exchanges:
                 self.report.drop_turns(exchange.turns, "long_summary")
+            self._drop_unanswered(floor=0)
             return []
         drafts: list[Draft] = []
         carried: tuple[Turn, ...] = ()  # goal and knowledge of exchanges that were left out
@@ -89,7 +89,13 @@ class _Splitter:
             progress = self.exchanges[position - 1].answer.progress
             knows = knows or any(isinstance(t, Message) and t.role == "system" for t in body)
         self.report.drop_turns(carried, "too_long")
+        self._drop_unanswered(floor)
         return drafts
+
+    def _drop_unanswered(self, floor: int) -> None:
+        """Count what comes after the last answer, but not the frames before ``floor``: a summary may have used one."""
+        later = [Frames(max(floor, t.start), t.end) if isinstance(t, Frames) else t for t in self.unanswered]
+        self.report.drop_turns(later, "unanswered")
 
     def _from_floor(self, position: int, floor: int, context: int) -> tuple[Turn, ...]:
         """An exchange whose first wait starts behind the previous sample and lasts ``context`` frames at most."""

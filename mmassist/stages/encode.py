@@ -12,14 +12,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmassist.core.config import build, transient
-from mmassist.core.errors import ItemError, Kind
+from mmassist.core.errors import ItemError, Kind, StageError
 from mmassist.core.fingerprint import canonical_json
 from mmassist.core.item import Item, ItemKind
 from mmassist.core.stage import Context, ItemReader, Member, Outputs, Section, Stage
 from mmassist.core.stage_config import StageConfig
 from mmassist.vision import build_encoder_config, check_encoder
 from mmassist.vision.config import EncoderConfig
-from mmassist.vision.protocol import GRIDS, grid_name
+from mmassist.vision.protocol import GRIDS, IMAGE_SIZE, grid_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,6 +80,7 @@ class Encode(Stage):
 
     async def process(self, item: Item, ctx: Context) -> Outputs:
         source = ctx.read("extract", item.key)
+        source.verify()  # a flipped bit in a picture would pass into features unseen
         frames = list_frames(source)
         return Outputs(members=self._iter_members(source, frames, ctx), stats={"frames": len(frames)})
 
@@ -141,8 +142,17 @@ class Encode(Stage):
 
 
 def list_frames(source: ItemReader) -> list[str]:
-    """Names of the stored frames, in order. Raises ItemError when they are not what video.json says."""
-    num_frames = json.loads(source.read("video.json"))["num_frames"]
+    """Names of the stored frames, in order.
+
+    Raises ItemError when they are not what video.json says, StageError when they were made in a size that no encoder
+    takes: then all items were.
+    """
+    video = json.loads(source.read("video.json"))
+    num_frames, size = video["num_frames"], video["size"]
+    if size != IMAGE_SIZE:
+        raise StageError(
+            f"extract.size={size}: the encoders take pictures of {IMAGE_SIZE}; set extract.size={IMAGE_SIZE}"
+        )
     frames = [name for name in source.names if name.endswith(".jpg")]
     if num_frames < 1 or frames != [f"{index:06d}.jpg" for index in range(num_frames)]:
         raise ItemError(Kind.PERMANENT, f"video.json says {num_frames} frames, the frame store holds {len(frames)}")

@@ -8,21 +8,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from mmassist.core.config import build
-from mmassist.core.errors import Skip
+from mmassist.core.config import build, transient
+from mmassist.core.errors import ItemError, Kind, Skip
 from mmassist.core.fingerprint import canonical_json
 from mmassist.core.item import Item, ItemKind
 from mmassist.core.stage import Context, Member, Outputs, Stage
 from mmassist.core.stage_config import StageConfig
 from mmassist.video.config import VideoConfig
 from mmassist.video.decoder import Decoder
+from mmassist.video.extract import name_of
+
+# How far a source's length and its video's may lie apart, whichever is more: clocks are stopped before cameras.
+LENGTH_TOLERANCE_S = 5.0
+LENGTH_TOLERANCE = 0.05  # of the source's length
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractConfig(StageConfig, VideoConfig):
     """How pictures are taken, which videos are wanted, and how the work is spread."""
 
-    which: Literal["needed", "all"] = "needed"  # needed: videos of some dialog; all: every video of the source
+    which: Literal["needed", "all"] = transient("needed")  # needed: videos of some dialog; all: every one
 
     def __post_init__(self) -> None:
         StageConfig.__post_init__(self)
@@ -65,11 +70,11 @@ class Extract(Stage):
         if self._decoder is None:
             self._decoder = Decoder(self.configs["extract"].video)
         stats: dict[str, float] = {}
-        return Outputs(_iter_members(self._decoder, paths, item, ctx, stats), stats)
+        return Outputs(_iter_members(self._decoder, paths, item, ctx, self.configs["extract"], stats), stats)
 
 
 def _iter_members(
-    decoder: Decoder, paths: list[Path], item: Item, ctx: Context, stats: dict[str, float]
+    decoder: Decoder, paths: list[Path], item: Item, ctx: Context, config: ExtractConfig, stats: dict[str, float]
 ) -> Iterator[Member]:
     stream = decoder.extract(paths, item.geometry, ctx.compat)
     for index, jpeg in stream:
@@ -77,8 +82,35 @@ def _iter_members(
     info = stream.info()
     for source, relative in zip(info["sources"], item.sources, strict=True):
         source["path"] = relative
+    _compare_length(info, paths, item, config.accept_partial, stats)
     info |= {"key": item.key, "dataset": item.dataset, "recording": item.recording, "licence": item.licence}
     stats["frames"] = info["num_frames"]
     stats["video_s"] = info["readable_s"]
     stats["partial_videos"] = float(info["partial"])
     yield "video.json", canonical_json(info).encode()
+
+
+def _compare_length(
+    info: dict[str, Any], paths: list[Path], item: Item, accept_partial: bool, stats: dict[str, float]
+) -> None:
+    """Hold the video against the length that the source's annotation states.
+
+    Where a container states no length (program and transport streams, live Matroska, fragmented MP4), a cut between
+    two pictures shows nowhere else: there a video that ends too early raises ItemError(PERMANENT), or is partial if
+    that is accepted. Where the containers do state it, they are believed, and a difference is noted.
+    """
+    stated_s = item.duration_s
+    if not stated_s:
+        return
+    end_s, readable_s = info["expected_s"], info["readable_s"]
+    tolerance_s = max(LENGTH_TOLERANCE_S, LENGTH_TOLERANCE * stated_s)
+    if all(source["states_length"] for source in info["sources"]):
+        if abs(stated_s - end_s) > tolerance_s:
+            info["problems"].append(f"the video lasts {end_s:.2f} s, the source states {stated_s:.2f} s")
+            stats["length_differs"] = 1.0
+    elif stated_s - end_s > tolerance_s:
+        problem = f"only {readable_s:.2f} s of the {stated_s:.2f} s that the source states are readable"
+        if not accept_partial:
+            raise ItemError(Kind.PERMANENT, f"{problem} in {name_of(paths)}")
+        info["problems"].append(problem)
+        info["partial"] = True

@@ -20,6 +20,7 @@ from mmassist.datasets import build_dataset_config
 from mmassist.dialog import prompts, templates
 from mmassist.dialog.annotation import Clip, ClipRule, cut_clips
 from mmassist.dialog.answers import read_dialog, read_label, read_refined, read_summary
+from mmassist.dialog.checking import Window, check_turns
 from mmassist.dialog.knowledge import Knowledge, given_knowledge, knowledge_of_answer, majority
 from mmassist.dialog.progress import render_progress
 from mmassist.dialog.prompts import Prompt, Scene, Speaker
@@ -111,6 +112,7 @@ class Generate(Stage):
         stats = {
             "conversations": len(conversations),
             "failed_conversations": len(record["failed_conversations"]),
+            "dropped_records": len(record["drops"]),
             "turns": sum(len(row["conversation"]) for row in conversations),
             "llm_requests": record["answers"]["num_requests"],
             "llm_repairs": record["answers"]["num_repairs"],
@@ -205,7 +207,13 @@ class Simulation:
             turns += await self._simulate_clip(scene, speaker, number, clip, turns)
         if not turns:
             raise ItemError(Kind.PERMANENT, "the conversation has no turn")
-        turns = adjust_times(turns, self.compat, end_s=self.clips[-1].end_s)
+        end_s = self.clips[-1].end_s
+        turns = adjust_times(turns, self.compat, end_s=end_s)
+        if not self.compat:
+            # Windows were checked one by one and before turns moved. Without room, a little late is accepted.
+            reasons = check_turns(turns, Window(0.0, max(end_s, turns[-1].time_s), is_first=True))
+            if reasons:
+                raise ItemError(Kind.PERMANENT, f"the conversation does not hold as a whole ({reasons[0]})")
         turns = await _gather(self._add_progress(scene, speaker, turns, index) for index in range(len(turns)))
         return Conversation(speaker.user_type, make_user_id(speaker.user_type, speaker.index), tuple(turns))
 

@@ -156,9 +156,11 @@ def _dialog(item: Item, generated: Mapping[str, Any], kept: Mapping[str, Any], s
 
 def _iter_members(samples: list[Sample], features: FeatureReader | None) -> Iterator[Member]:
     for sample in sorted(samples, key=lambda s: s.name):
+        record = sample.record
         if features is not None:
-            start, end = sample.record["start_frame_idx"], sample.record["end_frame_idx"]
+            record = {**record, "features": features.description}
+            start, end = record["start_frame_idx"], record["end_frame_idx"]
             yield f"{sample.name}.features.npy", npy_bytes(features.read(start, end))
         yield f"{sample.name}.input_ids.npy", npy_bytes(sample.input_ids)
-        yield f"{sample.name}.json", canonical_json(sample.record).encode()
+        yield f"{sample.name}.json", canonical_json(record).encode()
         yield f"{sample.name}.labels.npy", npy_bytes(sample.labels)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmassist.core.errors import ItemError, Kind
 from mmassist.video import source
-from mmassist.video.boxes import cut_box
+from mmassist.video.boxes import cut_box, has_fragments
 from mmassist.video.damage import DamageTracker
 from mmassist.video.demuxer_log import collect_errors
 from mmassist.video.picture import orientation_of
@@ -187,10 +187,12 @@ class SourceDecoder:
         elif file_end is not None and file_end - self._zero - self._file_end_s > self._tolerance(file_end):
             # no stream reaches the end that the header gives to the file: it was cut
             expected = max(expected, file_end - self._zero)
-        if self._stream.frames == 0 and self._container.format.name.startswith("mov,mp4"):
-            box = cut_box(self._path)
-            if box:
-                self.problems.append(f"the file ends inside a box ({box})")
+        is_fragmented = False  # then FFmpeg's length is only the sum of the fragments that are there
+        if self._container.format.name.startswith("mov,mp4"):
+            is_fragmented = self._stream.frames == 0 or has_fragments(self._path)
+        if is_fragmented and (box := cut_box(self._path)):
+            self.problems.append(f"the file ends inside a box ({box})")
+        self._info["states_length"] = not is_fragmented and (video_end or file_end) is not None
         if expected - self.end_s > self._tolerance(expected) and not self.problems:
             self.problems.append(f"the pictures end at {float(self.end_s):.2f} s")
         self.expected_end_s = expected

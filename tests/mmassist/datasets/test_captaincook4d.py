@@ -66,7 +66,10 @@ def write(tmp_path):
         put(settings["errors_file"], json.dumps(wrong))
         rows = "".join(f"{name},1,3,1.67,100.0\n" for name in (recordings if lengths is None else lengths))
         put(settings["videos_file"], "recording_id,environment_id,person_id,duration(min),duration(sec)\n" + rows)
-        put(settings["split_file"], json.dumps({"train": sorted(recordings)} if splits is None else splits))
+        put(
+            settings["split_file"],
+            json.dumps({"train": sorted(recordings), "val": ["0_0"]} if splits is None else splits),
+        )
         if graph is not None:
             put(f"{settings['graph_dir']}/hotcocoa.json", json.dumps(graph))
         return tmp_path
@@ -148,7 +151,7 @@ def test_repaired_steps_stay(load):
 def test_length_falls_back_on_the_last_step(load):
     annotation = load(STEPS, lengths=[])
     assert annotation.duration_s == 80.0
-    assert "no length" in reasons(annotation.drops)["duration"]
+    assert "no usable length" in reasons(annotation.drops)["duration"]
 
 
 def test_without_a_graph_the_recipe_is_the_recordings_list(load):
@@ -195,10 +198,128 @@ def test_digest_follows_everything_that_is_read(write, make_adapter):
     assert len({first, *others}) == 5
 
 
-def test_empty_split_stops(write, make_adapter):
-    for splits in ({}, [], {"train": [], "val": ["8_1"]}):
-        with pytest.raises(ConfigError, match="no annotated training recording"):
-            make_adapter("captaincook4d", write({"8_1": STEPS}, splits)).list_items()
+@pytest.mark.parametrize(
+    ("splits", "words"),
+    [
+        ({}, "called 'train'"),
+        ([], "is not a JSON object"),
+        ({"train": [], "val": ["8_1"]}, "called 'train'"),
+        ({"train": ["8_1"], "val": None}, "called 'val'"),
+        ({"train": ["8_1"], "val": [5, " "]}, "called 'val'"),
+        ({"train": "8_1", "val": ["8_1"]}, "called 'train'"),
+        ({"train": ["8_1"], "val": ["8_2"], "test": "8_3"}, "called 'test'"),
+        ({"train": ["8_9"], "val": ["8_1"]}, "no annotated training recording"),
+    ],
+)
+def test_empty_split_stops(write, make_adapter, splits, words):
+    with pytest.raises(ConfigError, match=words):
+        make_adapter("captaincook4d", write({"8_1": STEPS}, splits)).list_items()
+
+
+def test_an_empty_test_list_is_only_logged(write, make_adapter, caplog):
+    splits = {"train": ["8_1", None], "val": ["8_2"], "test": []}
+    listing = make_adapter("captaincook4d", write({"8_1": STEPS, "8_2": STEPS}, splits)).list_items()
+    assert [item.split for item in listing.dialogs] == ["train", "val"]
+    assert "test list" in caplog.text
+    assert reasons(listing.drops) == {"train[1]": "not a recording's name"}
+
+
+def in_annotations(root, path):
+    return root / "datasets" / "captaincook4d" / "annotations" / path
+
+
+def test_odd_bytes_and_half_characters_cost_nothing_else(write, make_adapter):
+    steps = [step(1, 0, 90, "Add \ud800 salt, cafe")]
+    splits = {"train": ["8_1", "8_\ud800"], "val": ["8_2"]}
+    root = write({"8_1": steps, "8_\ud800": steps}, splits, errors=[], lengths=["8_1"])
+    for path in ("annotation_json/step_annotations.json", "metadata/video_information.csv"):
+        file = in_annotations(root, path)
+        file.write_bytes(file.read_bytes().replace(b"cafe", b"caf\xe9").replace(b"person_id,", b"person_\xe9,"))
+    adapter = make_adapter("captaincook4d", root)
+    listing = adapter.list_items()
+    assert [item.recording for item in listing.dialogs] == ["8_1", "8_?"]
+    annotation = adapter.load_annotation(listing.dialogs[0])
+    assert annotation.steps[0].text == "Add ? salt, caf\ufffd"
+    assert annotation.duration_s == 100.0
+    remark = "not wholly UTF-8, the odd bytes became U+FFFD"
+    assert [drop.record.rsplit("/")[-1] for drop in listing.drops if drop.reason == remark] == [
+        "step_annotations.json",
+        "video_information.csv",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "words"),
+    [
+        ("metadata/video_information.csv", "<html>", "has no columns recording_id"),
+        ("metadata/video_information.csv", "recording_id,duration(sec)\n" + "x" * 200_000, "not a readable CSV table"),
+        ("annotation_json/step_annotations.json", "[]", "is not a JSON object"),
+        ("annotation_json/error_annotations.json", "{}", "is not a JSON list"),
+        ("annotation_json/complete_step_annotations.json", "[" * 100_000, "is not valid JSON"),
+    ],
+)
+def test_what_is_not_the_file_stops_with_one_line(write, make_adapter, path, content, words):
+    root = write({"8_1": STEPS})
+    in_annotations(root, path).write_text(content)
+    with pytest.raises(ConfigError, match=words) as caught:
+        make_adapter("captaincook4d", root).list_items()
+    assert path in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_of_two_lengths_the_first_valid_one_counts(write, make_adapter):
+    root = write({"8_1": STEPS})
+    with in_annotations(root, "metadata/video_information.csv").open("w") as table:
+        table.write("recording_id,duration(sec)\n8_1,1e308\n8_1,-5\n8_1,90\n8_1,20\n")
+    listing = make_adapter("captaincook4d", root).list_items()
+    assert listing.dialogs[0].duration_s == 90.0
+    assert reasons(listing.drops)["second video row"] == "first row with a length kept"
+
+
+def test_errors_listed_twice_are_joined(write, make_adapter):
+    root = write({"8_1": STEPS})
+    file = in_annotations(root, "annotation_json/error_annotations.json")
+    more = {"step_id": 1, "start_time": 50.0, "errors": [{"tag": "Order Error", "description": "Too late"}]}
+    file.write_text(json.dumps([*json.loads(file.read_text()), {"recording_id": "8_1", "step_annotations": [more]}]))
+    adapter = make_adapter("captaincook4d", root)
+    listing = adapter.list_items()
+    note = adapter.load_annotation(listing.dialogs[0]).steps[2].note
+    assert note == "mistake: Technique Error: Mix with a fork; Order Error: Too late"
+    assert reasons(listing.drops)["second error record"] == "its steps were added to the first's"
+
+
+@pytest.mark.parametrize(
+    "content", ['{"steps":', '{"steps": {"1": "Mix-mix"}, "edges": 5}', '{"steps": {"1": "Mix-mix"}}']
+)
+def test_a_broken_graph_costs_only_its_recipes_order(write, make_adapter, content):
+    root = write({"8_1": STEPS})
+    graph = in_annotations(root, "task_graphs/hotcocoa.json")
+    other = graph.with_name("other.json")
+    other.write_text(content)
+    adapter = make_adapter("captaincook4d", root)
+    good = adapter.load_annotation(adapter.list_items().dialogs[0])
+    assert good.knowledge.splitlines()[1] == "1. Boil the milk" and "task graph" not in reasons(good.drops)
+    graph.write_text(content)
+    adapter = make_adapter("captaincook4d", root)
+    bad = adapter.load_annotation(adapter.list_items().dialogs[0])
+    assert bad.knowledge.splitlines()[1:3] == ["1. Boil the milk", "2. Mix it all"]
+    assert "steps as listed in the recording" in reasons(bad.drops)["task graph"]
+
+
+def test_a_missing_recipe_name_is_that_of_the_activity(write, make_adapter):
+    root = write(dict.fromkeys(("8_1", "8_2", "8_3", "9_1"), STEPS))
+    file = in_annotations(root, "annotation_json/complete_step_annotations.json")
+    activities = json.loads(file.read_text())
+    activities["8_1"]["activity_name"] = ["odd"]
+    del activities["8_2"]
+    del activities["9_1"]["activity_name"]
+    file.write_text(json.dumps(activities))
+    adapter = make_adapter("captaincook4d", root)
+    found = [adapter.load_annotation(item) for item in adapter.list_items().dialogs]
+    assert [annotation.goal for annotation in found] == [*["Make Hot Cocoa"] * 3, "Make recipe 9"]
+    assert found[0].knowledge == found[2].knowledge
+    remarks = [reasons(annotation.drops).get("activity_name") for annotation in found]
+    by_activity = "no recipe name, that of activity 8 used"
+    assert remarks == [by_activity, by_activity, None, "no recipe name, activity number used"]
 
 
 def test_published_sample(sample_root, make_adapter):

@@ -73,5 +73,20 @@ def test_cycles_and_unknown_steps_lose_nothing():
     order, remark = order_steps({"steps": steps, "edges": [[0, 1], [2, 3], [3, 2], [77, 1], "x", [3, 9]]})
     assert order == ["One", "Two", "Three"]
     assert "cycle" in remark
-    for nothing in (None, {}, {"steps": {}}, []):
+    for nothing in ({"steps": steps}, {"steps": steps, "edges": 5}, None, {}, {"steps": {}}, []):
         assert order_steps(nothing)[0] == []
+
+
+def test_a_cycle_is_broken_inside_it():
+    steps = {"0": "START", "1": "Serve", "5": "Mix", "6": "Beat", "7": "END", "8": None}
+    order, remark = order_steps({"steps": steps, "edges": [[0, 5], [5, 6], [6, 5], [6, 1], [1, 7]]})
+    assert order == ["Mix", "Beat", "Serve"] and "cycle" in remark
+    chained = {"1": "Late", "2": "Later", "3": "Soon", "4": "Sooner"}
+    edges = [[1, 2], [2, 1], [3, 4], [4, 3], [4, 1]]
+    assert order_steps({"steps": chained, "edges": edges})[0] == ["Soon", "Sooner", "Late", "Later"]
+
+
+@given(st.integers(1, 8).flatmap(lambda n: st.lists(st.lists(st.integers(0, n - 1), min_size=2, max_size=2))))
+def test_any_graph_keeps_every_step_once(edges):
+    steps = {str(number): f"Step{number}" for number in range(8)}
+    assert sorted(order_steps({"steps": steps, "edges": edges})[0]) == list(steps.values())

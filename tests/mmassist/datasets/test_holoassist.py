@@ -73,7 +73,7 @@ Summary: The user sets a lamp shade.
 def write(tmp_path):
     """``write(videos, train, val, test)`` makes a DATA_ROOT_DIR."""
 
-    def make(videos, train=("R1-a",), val=(), test=None, text=None):
+    def make(videos, train=("R1-a",), val=("R0-v",), test=None, text=None):
         folder = tmp_path / "datasets" / "holoassist"
         folder.mkdir(parents=True, exist_ok=True)
         settings = load_settings("holoassist")["dataset"]
@@ -181,6 +181,9 @@ def test_coverage_is_a_share(load):
         ("00:03:59.47", 239, 239.47),
         (None, 239, 239.0),
         ("NaN", None, 60.0),
+        ("9" * 400 + ":00:00", 100, 100.0),
+        ("9" * 5000 + ":00:00", 1e308, 60.0),
+        ("278:00:00", 100, 100.0),
         ("00:00:00", 0, 60.0),
         ("01:00:01", 1, 3601.0),
     ],
@@ -241,6 +244,37 @@ def test_listing_is_free_of_the_files_order_and_follows_each_record(write, make_
     assert [a.digest == b.digest for a, b in zip(first.dialogs, changed.dialogs, strict=True)] == [False, True]
 
 
+@pytest.mark.parametrize("compat", [False, True])
+def test_of_two_records_the_fuller_one_is_kept(write, make_adapter, compat):
+    for number in range(8):  # whatever their digests
+        records = [video("R1-a", EVENTS), video("R1-a", ["bad"] * 30, task=f"empty {number}")]
+        adapter = make_adapter("holoassist", write(records[:: (-1) ** number]), compat)
+        listing = adapter.list_items()
+        assert adapter.load_annotation(listing.dialogs[0]).goal == "set up lamp"
+        assert reasons(listing.drops)["second record"] == "annotated twice, the one with more usable events kept"
+
+
+def test_a_name_may_hold_blanks(write, make_adapter):
+    root = write([video("R1 a b", EVENTS)], ("R1 a b",))
+    assert [item.recording for item in make_adapter("holoassist", root).list_items().dialogs] == ["R1 a b"]
+
+
+def test_an_odd_byte_costs_nothing_else(write, make_adapter):
+    root = write([video("R1-a", EVENTS, task="cafe"), video("R2-\ud800", EVENTS)], ("R1-a", "R3-caf\u00e9"))
+    folder = root / "datasets" / "holoassist"
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes().replace(b"cafe", b"caf\xe9").replace("\u00e9".encode(), b"\xe9"))
+    adapter = make_adapter("holoassist", root)
+    listing = adapter.list_items()
+    assert adapter.load_annotation(listing.dialogs[0]).goal == "caf\ufffd"
+    remark = "not wholly UTF-8, the odd bytes became U+FFFD"
+    assert {(drop.recording, drop.record) for drop in listing.drops if drop.reason == remark} == {
+        ("", "data-annotation-trainval-v1_1.json"),
+        ("", "train-v1_2.txt"),
+    }
+    assert {"R2-?", "R3-caf\ufffd"} <= {drop.recording for drop in listing.drops}
+
+
 def test_listing_all_videos(write, make_adapter):
     root = write([video("R1-a", EVENTS)])
     for name in ("R1-a", "R9-test"):
@@ -253,8 +287,9 @@ def test_listing_all_videos(write, make_adapter):
 
 
 def test_unusable_files_stop_with_one_line(write, make_adapter):
-    with pytest.raises(ConfigError, match="names no recording"):
-        make_adapter("holoassist", write([], train=())).list_items()
+    for lists, file in (({"train": ()}, "train"), ({"val": ("", " ")}, "val")):
+        with pytest.raises(ConfigError, match=rf"{file}-v1_2\.txt names no recording; fetch it again$"):
+            make_adapter("holoassist", write([], **lists)).list_items()
     with pytest.raises(ConfigError, match="no annotated training recording"):
         make_adapter("holoassist", write([video("R1-a", EVENTS)], ("R2",), ("R1-a",))).list_items()
     whole = json.dumps([video("R1-a", EVENTS)])

@@ -4,10 +4,10 @@ from hypothesis import strategies as st
 
 from mmassist.core.errors import ConfigError
 from mmassist.core.item import KEY_PATTERN, Geometry
-from mmassist.datasets.source import Source, item_key, record_digest
+from mmassist.datasets.source import Source, item_key, record_digest, replace_surrogates
 
 
-@given(st.lists(st.text(min_size=1, max_size=150), unique=True, max_size=20))
+@given(st.lists(st.text(st.characters(exclude_categories=()), min_size=1, max_size=150), unique=True, max_size=20))
 def test_keys_are_valid_and_tell_ids_apart(ids):
     keys = [item_key(name) for name in ids]
     assert all(KEY_PATTERN.fullmatch(key) for key in keys)
@@ -64,3 +64,21 @@ def test_cut_off_json_is_one_line(source):
     (source.root / "x.json").write_text('{"a": [1, 2')
     with pytest.raises(ConfigError, match=r"x\.json is not valid JSON"):
         source.read_json("x.json")
+
+
+def test_text_that_is_not_utf8_is_read_with_a_remark(source):
+    source.root.mkdir(parents=True)
+    (source.root / "x.txt").write_bytes(b"\xef\xbb\xbfcaf\xc3\xa9")
+    assert source.read_text("x.txt") == ("caf\u00e9", "")
+    (source.root / "x.txt").write_bytes(b"\xef\xbb\xbfcaf\xe9")
+    assert source.read_text("x.txt") == ("caf\ufffd", "not wholly UTF-8, the odd bytes became U+FFFD")
+    (source.root / "folder.txt").mkdir()
+    with pytest.raises(ConfigError, match=r"folder\.txt cannot be read as a file .*; fetch it again$"):
+        source.read_text("folder.txt")
+
+
+def test_half_characters_are_replaced_everywhere(source):
+    source.root.mkdir(parents=True)
+    (source.root / "x.json").write_text(r'{"a\ud800": ["\udc00b", 1, null, "\ud83d\ude00"]}')
+    assert source.read_json("x.json") == ({"a?": ["?b", 1, None, "\U0001f600"]}, "")
+    assert replace_surrogates("plain") == "plain"

@@ -9,7 +9,9 @@ from mmassist.datasets.span import covered_share, fit_span, read_number, summed_
 TIMES = st.floats(-50, 150, allow_nan=False)
 
 
-@pytest.mark.parametrize("value", [None, True, "", "none", float("nan"), float("inf"), [1.0], 10**400])
+@pytest.mark.parametrize(
+    "value", [None, True, "", "none", float("nan"), float("inf"), [1.0], 10**400, "9" * 400, 1e308, 1_000_001, -2e6]
+)
 def test_what_is_no_number(value):
     assert read_number(value) is None
 

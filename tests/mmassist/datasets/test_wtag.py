@@ -132,7 +132,10 @@ def test_without_a_start_row_nothing_is_cut_off(load):
 def test_missing_speech_and_odd_bytes_are_survived(load):
     annotation = load(guide=None, user=b"%d\t%d\tcaf\xe9 ready\n" % (ticks(30), ticks(32)))
     assert annotation.steps[1].substeps[0].text == "caf\ufffd ready"
-    assert reasons(annotation.drops) == {"InstructorAnnotations_intent.txt": "file missing"}
+    assert reasons(annotation.drops) == {
+        "InstructorAnnotations_intent.txt": "file missing",
+        "UserAnnotations_intent.txt": "not wholly UTF-8, the odd bytes became U+FFFD",
+    }
 
 
 def test_only_a_start_is_no_annotation(load):
@@ -164,6 +167,8 @@ def test_listing_ignores_what_is_no_recording(write, make_adapter):
         "T3": "no usable Video/VideoMpegTiming.txt",
         "T4": "no usable Video/VideoMpegTiming.txt",
         "T55a": "in dataset.ignored",
+        "": "no usable recipe_coffee.txt, recipe_pinwheel.txt, recipe_cake.txt in assets; "
+        "a short built-in list of the main actions is used",
         "backup": "not a recording folder",
         "notes.txt": "not a recording folder",
     }
@@ -215,13 +220,58 @@ def test_choice_of_the_recipe(steps, said, goal, reference):
     assert is_known == (steps != ["Repeat"] or bool(said))
 
 
-def test_knowledge_is_the_publishers_text_where_it_is_there(tmp_path):
+def test_knowledge_is_the_publishers_text_where_it_is_there():
     coffee = RECIPES[0]
-    assert load_knowledge(coffee, [tmp_path]).splitlines()[:2] == ["Pour-over Coffee", f"1. {coffee.steps[0]}"]
-    (tmp_path / coffee.file).write_text(
-        "My Coffee\n\nIngredients\n1 cup\n\nSteps\n1. Take 1⁄2-\ninch\n of it.\n2. Drink.\n"
-    )
-    assert load_knowledge(coffee, [tmp_path / "no", tmp_path]) == "My Coffee\n1. Take 1/2-inch of it.\n2. Drink."
+    text, is_published = load_knowledge(coffee, ["", "no steps here"])
+    assert text.splitlines()[:2] == ["Pour-over Coffee", f"1. {coffee.steps[0]}"] and not is_published
+    published = "My Coffee\n\nIngredients\n1 cup\n\nSteps\n1. Take 1\u20442-\ninch\n of it.\n2. Drink.\n"
+    assert load_knowledge(coffee, ["", published]) == ("My Coffee\n1. Take 1/2-inch of it.\n2. Drink.", True)
+
+
+def test_the_built_in_recipes_are_named_once_per_listing(write, make_adapter):
+    assets = write() / "datasets" / "WTaG" / "assets"
+    assets.mkdir()
+    (assets / "recipe_coffee.txt").write_bytes(b"Caf\xe9\n1. Brew.\n")
+    write("T2")
+    adapter = make_adapter("wtag", assets.parents[2])
+    listing = adapter.list_items()
+    (told,) = [drop for drop in listing.drops if drop.record == "recipes"]
+    assert told.reason.startswith("no usable recipe_pinwheel.txt, recipe_cake.txt in assets; a short built-in list")
+    annotation = adapter.load_annotation(listing.dialogs[0])
+    assert annotation.knowledge == "Caf\ufffd\n1. Brew."
+    assert reasons(annotation.drops)["recipe_coffee.txt"] == "not wholly UTF-8, the odd bytes became U+FFFD"
+
+
+@pytest.mark.parametrize(
+    ("steps", "texts", "reason"),
+    [
+        ([(0, 4000, "start"), *STEPS[1:]], ["start", "Heat: the kettle", "Grind beans", "Done"], "cut there"),
+        ([(0, 30, "start"), *STEPS[1:]], ["start", "Heat: the kettle", "Grind beans", "Done"], "cut there"),
+        ([*STEPS[1:], (70, 75, "Start")], ["Heat: the kettle", "Grind beans", "Done"], "among the steps, ignored"),
+        ([STEPS[1], (70, 75, "Start")], ["Heat: the kettle"], "among the steps, ignored"),
+        ([*STEPS, (70, 75, "Start")], ["start", "Heat: the kettle", "Grind beans", "Done"], "among the steps, ignored"),
+        (
+            [(0, 2, "Wash"), (3, 20, "start"), *STEPS[1:]],
+            ["start", "Heat: the kettle", "Grind beans", "Done"],
+            "before",
+        ),
+    ],
+)
+def test_a_wrong_start_row_costs_no_step(load, steps, texts, reason):
+    annotation = load(steps=steps, guide=[])
+    assert [step.text for step in annotation.steps] == texts
+    assert any(reason in found for found in reasons(annotation.drops).values())
+    assert annotation.ann_ratio >= 0.19
+
+
+def test_compat_takes_the_start_row_as_it_is(load):
+    assert [step.text for step in load(compat=True, steps=[*STEPS[1:], (70, 75, "Start")]).steps] == ["start"]
+
+
+def test_a_senseless_clock_is_none(write, make_adapter):
+    write("T2", timing=f"{BASE}\n{BASE + 10**14}\n")
+    drops = make_adapter("wtag", write()).list_items().drops
+    assert reasons(drops)["T2"] == "no usable Video/VideoMpegTiming.txt"
 
 
 def test_parity_with_the_published_reading(sample_root, sample_data, make_adapter):
@@ -237,8 +287,9 @@ def test_parity_with_the_published_reading(sample_root, sample_data, make_adapte
 
 
 def test_published_recipes_are_read_whole(sample_data):
-    folder = [sample_data / "extra" / "wtag-recipes"]
-    texts = [load_knowledge(recipe, folder) for recipe in RECIPES]
+    folder = sample_data / "extra" / "wtag-recipes"
+    read = [load_knowledge(recipe, [(folder / recipe.file).read_text()]) for recipe in RECIPES]
+    texts = [text for text, is_published in read if is_published]
     assert [text.splitlines()[0] for text in texts] == [recipe.title for recipe in RECIPES]
     assert [len(text.splitlines()) - 1 for text in texts] == [8, 12, 12] == [len(r.steps) for r in RECIPES]
     assert not any("\u2044" in text for text in texts)

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmassist.core.annotation import Annotation, Step, Substep
-from mmassist.dialog.annotation import ClipRule, cut_clips, render_description
+from mmassist.core.errors import ItemError
+from mmassist.dialog.annotation import MAX_TEXT_CHARS, ClipRule, cut_clips, render_description
 
 STEP = re.compile(r"\[([\d.]+)s-([\d.]+)s\] (.*?)(?: \(((?:mistake|correction).*)\))?")
 MARKER = re.compile(r"- \[([\d.]+)s\] (start)")
@@ -139,3 +140,24 @@ def test_corrected_windows_hold_every_step_once_and_never_overlap(
     for clip in clips:
         for step in steps[clip.first_step : clip.last_step]:
             assert clip.start_s <= step.start_s <= clip.end_s + 0.1
+
+
+def test_long_texts_are_cut_in_the_description(tea: Annotation) -> None:
+    long = replace(tea, steps=(Step(2.0, 9.0, "word " * 1000, note="why" * 1000),), summary="")
+    (line,) = render_description(long, compat=False).splitlines()
+    assert line.startswith("[2.0s-9.0s] word word") and line.count("...") == 2
+    assert len(line) < 2 * MAX_TEXT_CHARS + 20
+    assert len(render_description(long, compat=True)) > 8000
+
+
+@pytest.mark.parametrize("compat", [False, True])
+@pytest.mark.parametrize("end_s", [1e8, 1.7e308])
+def test_times_that_no_answer_can_hold_fail_the_item(tea: Annotation, end_s: float, compat: bool) -> None:
+    endless = replace(tea, steps=(Step(0.0, end_s, "hold"),), duration_s=end_s)
+    with pytest.raises(ItemError, match="beyond 1000000 s"):
+        cut_clips(endless, ClipRule(), compat)
+
+
+def test_a_step_without_end_is_cut_at_the_end_of_the_video(tea: Annotation) -> None:
+    (clip,) = cut_clips(replace(tea, steps=(Step(0.0, 1.7e308, "hold"),)), ClipRule(), compat=False)
+    assert (clip.start_s, clip.end_s) == (0.0, 60.0)

@@ -34,11 +34,16 @@ def test_a_good_window_has_no_reasons_against_it() -> None:
         ([Turn("user", 12.0, "tea?")], "unanswered"),
         ([Turn("user", 12.0, "tea?"), Turn("assistant", 14.5, "fill it")], "unanswered"),
         ([Turn("user", 12.0, "(nods)")], "not_dialog"),
+        ([Turn("user", 12.0, "(nods) (smiles) ")], "not_dialog"),
         ([Turn("user", 12.0, "")], "empty"),
     ],
 )
 def test_what_is_wrong_with_a_window(turns: list[Turn], code: str) -> None:
     assert codes(check_turns(turns, WINDOW)) == [code]
+
+
+def test_speech_may_begin_with_a_remark() -> None:
+    assert check_turns([Turn("user", 12.0, "(laughs) put it over there")], WINDOW) == []
 
 
 def test_later_windows_may_begin_with_the_assistant() -> None:

@@ -121,3 +121,11 @@ def test_answers_become_turns() -> None:
         Turn("assistant", 1.0, "a b", "responsive|feedback"),
         Turn("assistant", 2.0, "c", "initiative|other"),
     ]
+
+
+def test_only_a_remark_as_a_whole_is_passed_over() -> None:
+    text = "[3.0s] User: (laughs) over there\n[4.0s] Assistant: (nods) [responsive|other]"
+    parsed = parse_lines(text, compat=False)
+    assert parsed.turns == [Turn("user", 3.0, "(laughs) over there")]
+    assert parsed.rejected == Counter(note=1)
+    assert parse_lines(text, compat=True).turns == []

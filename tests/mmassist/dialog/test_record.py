@@ -28,6 +28,7 @@ def test_a_released_record_is_brought_to_our_keys() -> None:
     assert record["parsed_video_anns"]["video_start_time"] == 0.0
     assert record["video_uid"] == "grp-1234"
     assert record["gen_args"] == {}
+    assert record["drops"] == []
     assert [c.user_id for c in list_conversations(record)] == ["talk_some_0"]
     assert list_conversations(record)[0].turns[0].time_s == 1.0
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from dataclasses import replace
+from itertools import pairwise, takewhile
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmassist.dialog.checking import is_answered
 from mmassist.dialog.timing import MIN_GAP_S, adjust_times
 from mmassist.dialog.turn import ANSWER_WITHIN_S, Turn
 
@@ -78,3 +80,37 @@ def test_an_answer_stays_behind_its_question(turns: list[Turn]) -> None:
 @given(conversations)
 def test_the_reference_loses_no_turn_and_keeps_their_order(turns: list[Turn]) -> None:
     assert [t.content for t in adjust_times(turns, compat=True)] == [t.content for t in turns]
+
+
+@pytest.mark.parametrize(
+    ("given_text", "expected"),
+    [
+        ("1u 1a 10.0u 10.2u 12.0a", "1u 1a 10u 11u 12a"),
+        ("10.0u 10.2u 10.2a", "10u 11u 11a"),
+        ("10u 10.2u 10.4u 10.6u 12a", "10u 11u 11.5u 12u 12a"),
+        ("10u 11.5u 11.6u 11.7u 12a", "10u 11u 11.5u 12u 12a"),
+        ("8a 10u 11.9u 12a 12a", "8a 10u 11.9u 12a 13a"),
+        ("9.8a 10u 10.2u 11a", "9.8a 10.8u 11.8u 11.8a"),
+    ],
+)
+def test_user_turns_with_one_answer_move_as_a_whole(given_text: str, expected: str) -> None:
+    assert text_of(adjust_times(turns_of(given_text), compat=False)) == expected
+
+
+@given(conversations, st.none() | st.just(40.0))
+def test_an_answered_question_stays_answered(turns: list[Turn], end_s: float | None) -> None:
+    named = [replace(t, content=f"{index}") for index, t in enumerate(sorted(turns, key=lambda turn: turn.time_s))]
+    moved = adjust_times(named, compat=False, end_s=end_s)
+    place = {turn.content: index for index, turn in enumerate(moved)}
+    for index, turn in enumerate(named):
+        if not turn.is_user or not is_answered(named, index):
+            continue
+        # No more than five turns lie MIN_GAP_S apart before an answer; of a longer row the first lose theirs.
+        row = list(takewhile(lambda turn: turn.is_user, named[index:]))
+        reply = named[index + len(row)]
+        num_before = sum(reply.time_s - t.time_s <= ANSWER_WITHIN_S for t in user_row(named, index + len(row)))
+        assert num_before > 5 or is_answered(moved, place[turn.content])
+
+
+def user_row(turns: list[Turn], index: int) -> list[Turn]:
+    return list(takewhile(lambda turn: turn.is_user, reversed(turns[:index])))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mmassist.llm import phrases
 from mmassist.llm.script import write_turns
+from mmassist.llm.timeline import MAX_TEXT_CHARS, MAX_TURNS
 
 
 def step(index: int, start_s: float, end_s: float, text: str, **more: Any) -> dict[str, Any]:
@@ -130,3 +131,63 @@ def test_every_window_is_complete_and_well_timed(
 )
 def test_descriptions_become_orders(text: str, order: str) -> None:
     assert phrases.as_order(text) == order
+
+
+@pytest.mark.parametrize(
+    ("text", "speech"),
+    [
+        ("is that  enough ?", "Is that enough?"),
+        ("(laughs) put it over there", "Put it over there."),
+        (" (laughs) (sighs), put it (slowly) there!", "Put it (slowly) there!"),
+        ("(laughs put it there", "(laughs put it there."),
+        ("(inaudible) ...", ""),
+    ],
+)
+def test_utterances_become_speech(text: str, speech: str) -> None:
+    assert phrases.as_speech(text) == speech
+
+
+def test_long_utterances_are_cut() -> None:
+    for text in ("word " * 1000, "x" * 5000, "is it " * 900 + "?"):
+        speech = phrases.as_speech(text)
+        assert 390 < len(speech) <= phrases.MAX_CHARS + 1 and speech[-1] == ("?" if text.endswith("?") else ".")
+
+
+def test_remarks_are_no_utterances() -> None:
+    texts = [
+        ("user", "(coughs and laughs)"),
+        ("assistant", "(laughs) put it over there now"),
+        ("assistant", "(a b c d)"),
+    ]
+    speech = [
+        {"start_s": 6.0 + 2 * n, "end_s": None, "text": text, "role": role, "note": ""}
+        for n, (role, text) in enumerate(texts)
+    ]
+    turns = write_turns(payload([step(0, 0.0, 30.0, "pour water", substeps=speech)]), random.Random(1))
+    assert (8.0, "Put it over there now.") in [(t["time"], t["text"]) for t in turns]
+    assert not any("(" in turn["text"] for turn in turns)
+
+
+@pytest.mark.parametrize("end_s", [9e5, 1e8, 1.7e308])
+def test_an_endless_step_takes_neither_time_nor_memory(end_s: float) -> None:
+    steps = [step(0, 0.0, 40.0, "pour water"), step(1, 50.0, end_s, "stir", note="mistake: too fast")]
+    for window_end_s in (60.0, 9e5):
+        turns = write_turns(payload(steps, "talk_more", end_s=window_end_s), random.Random(1))
+        assert sum("too fast" in turn["text"] for turn in turns) == 1
+        assert all(0 <= turn["time"] <= window_end_s for turn in turns)
+
+
+def test_a_crowded_window_stays_within_the_limits_of_an_answer() -> None:
+    wrong = [
+        {"start_s": 1.0 + n % 3, "end_s": None, "text": "grab", "role": None, "note": f"jar {n} " * 200}
+        for n in range(60)
+    ]
+    spoken = [
+        {"start_s": 10.0 + n, "end_s": None, "text": "put it there now", "role": "assistant", "note": ""}
+        for n in range(1000)
+    ]
+    crowd = [step(0, 0.0, 6.0, "pour", substeps=wrong), step(1, 6.0, 1010.0, "stir", substeps=spoken)]
+    crowd += [step(n, 1010.0, 1010.0, f"do {n} " + "slowly " * 60) for n in range(2, 20)]
+    turns = write_turns(payload(crowd, "talk_more"), random.Random(1))
+    assert max(len(turn["text"]) for turn in turns) <= MAX_TEXT_CHARS
+    assert 300 < len(turns) <= MAX_TURNS

@@ -91,6 +91,13 @@ def test_knowledge_stands_behind_the_goal() -> None:
     assert insert_knowledge(turns, " ") == turns
 
 
+def test_knowledge_comes_before_an_assistant_that_opens() -> None:
+    turns = (Frames(0, 2), Message("assistant", "Begin.", 1.0), Frames(2, 4), Message("user", "How?", 2.0))
+    told = Message("system", "Task knowledge: x")
+    assert insert_knowledge(turns, "x") == (told, *turns)
+    assert insert_knowledge(turns, "x", compat=True) == (*turns, told)
+
+
 def test_knowledge_without_a_user_comes_first() -> None:
     turns = (Frames(0, 2), Message("assistant", "Begin.", 1.0))
     assert insert_knowledge(turns, "x")[0] == Message("system", "Task knowledge: x")

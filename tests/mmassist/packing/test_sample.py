@@ -65,6 +65,37 @@ def test_reference_records_repeat_the_progress(bench) -> None:  # type: ignore[n
     assert all("progress" in t for t in sample.record["conversation"] if t["role"] == "assistant")
 
 
+def test_a_sample_opened_by_the_assistant_holds_the_knowledge(bench) -> None:  # type: ignore[no-untyped-def]
+    turns = [
+        (2.0, "assistant", "Begin."),
+        (4.0, "user", "How?"),
+        *((9.0 + 7 * n, "assistant", "Go.") for n in range(9)),
+    ]
+    samples = bench.builder(max_seq_len=600).build(bench.dialog(turns), STORE, FillReport())
+    assert len(samples) > 1
+    for sample in samples:
+        said = [t["content"] for t in sample.record["conversation"] if t["role"] == "system"]
+        assert sample.record["metadata"]["add_knowledge"]
+        assert sum("Task knowledge: Making coffee" in text for text in said) == 1
+
+
+@pytest.mark.parametrize("fps", [0.5, 2.0, 8.0])
+def test_kept_context_is_seconds_whatever_the_rate_of_the_store(bench, fps: float) -> None:  # type: ignore[no-untyped-def]
+    turns = [(2.0, "user", "Coffee!"), (4.0, "assistant", "Boil."), (400.0, "assistant", "Pour.")]
+    builder = bench.builder("no_knowledge", image_tokens=1, max_seq_len=150, keep_context_s=(10.0, 10.0))
+    first, second = builder.build(bench.dialog(turns, progress=False), FrameStore("T1", 4000, fps), FillReport())
+    run = next(t for t in second.record["conversation"] if t["role"] == "frames")
+    assert run["end"] - run["start"] == 10 * fps
+    assert first.record["end_frame_idx"] == 4 * fps
+
+
+def test_frames_after_the_last_turn_are_counted(bench) -> None:  # type: ignore[no-untyped-def]
+    for setup, used in (("knowledge", 415), ("full_length", 414)):  # the summary takes one more
+        report = FillReport()
+        bench.builder(setup, max_seq_len=1 << 20).build(bench.dialog(TURNS), STORE, report)
+        assert (report.stats()["frames"], report.stats()["dropped_frames_after_last_turn"]) == (used, 500 - used)
+
+
 def test_report_adds_up(bench) -> None:  # type: ignore[no-untyped-def]
     report = FillReport()
     samples = bench.builder(max_seq_len=1500).build(bench.dialog(TURNS), STORE, report)

@@ -236,6 +236,8 @@ def test_invariants(bench, setup, image_tokens, separator, turns, max_seq_len, s
             goals = [sample for sample in samples if first_user in contents(sample, "user")]
             answered = any(role == "user" for _, role, _ in turns[: _last_answer(turns)])
             assert len(goals) == (1 if answered else 0) or stats.get("dropped_turns_too_long")
+        left_out = sum(count for name, count in stats.items() if name.startswith("dropped_frames_"))
+        assert stats.get("frames", 0) + left_out == store.num_frames  # every frame is in one sample or counted once
     users = [content for sample in samples for content in contents(sample, "user")]
     assert len(users) == len(set(users))
 

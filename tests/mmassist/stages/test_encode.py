@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmassist.core.config import build, meaning
-from mmassist.core.errors import ConfigError, ItemError, Kind
+from mmassist.core.errors import ConfigError, ItemError, Kind, StageError
 from mmassist.core.item import Item, ItemKind
 from mmassist.stages.encode import Encode, EncodeConfig
 from mmassist.vision import build_encoder, build_encoder_config
@@ -22,9 +22,10 @@ ITEM = Item("demo", "video-1", ItemKind.MEDIA, "train", ("a.mp4",), "d", "video-
 class FrameStore:
     """An item of the frame store. Frame ``i`` is a flat grey of ``i % 256``."""
 
-    def __init__(self, num_frames: int, says: int | None = None):
+    def __init__(self, num_frames: int, says: int | None = None, size: int = 384):
         self.members = {f"{i:06d}.jpg": self.picture(i) for i in range(num_frames)}
-        self.members["video.json"] = json.dumps({"num_frames": num_frames if says is None else says}).encode()
+        video = {"num_frames": num_frames if says is None else says, "size": size}
+        self.members["video.json"] = json.dumps(video).encode()
         self.digest = ""
         self.reads: list[str] = []
         self.lock = threading.Lock()
@@ -36,6 +37,9 @@ class FrameStore:
     @property
     def names(self):
         return sorted(self.members)
+
+    def verify(self) -> None:
+        pass
 
     def read(self, name: str) -> bytes:
         with self.lock:
@@ -170,6 +174,11 @@ def test_a_frame_store_that_contradicts_itself(store, says):
     with pytest.raises(ItemError, match=says) as error:
         run(make_stage(), store, MeanEncoder())
     assert error.value.kind is Kind.PERMANENT
+
+
+def test_frames_of_another_size_stop_the_task():
+    with pytest.raises(StageError, match=r"extract\.size=224: .*extract\.size=384"):
+        run(make_stage(), FrameStore(3, size=224), MeanEncoder())
 
 
 def test_a_gap_in_the_frames():

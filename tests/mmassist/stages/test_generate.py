@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mmassist.core.annotation import Annotation, Step, Substep
 from mmassist.core.config import build
 from mmassist.core.errors import ConfigError, ItemError, Kind, Skip
-from mmassist.core.item import Item, ItemKind
+from mmassist.core.item import Drop, Item, ItemKind
 from mmassist.dialog.record import list_conversations, read_record, record_schema
 from mmassist.dialog.score import timing_score
 from mmassist.dialog.turn import Turn
@@ -251,3 +251,60 @@ def test_the_stage_is_found_and_names_its_folder() -> None:
     llm = build_llm_config({"engine": "vllm", "name": "big", "model": "a/b"}, "llm")
     with pytest.raises(ConfigError, match="llm=scripted"):
         Generate({"generate": GenerateConfig(), "llm": llm, "dataset": None}).check()
+
+
+def test_what_the_source_left_out_is_in_the_record_and_counted() -> None:
+    drops = (Drop("kitchen-1", "row 7", "no end"), Drop("kitchen-1", "row 9", "beyond the video"))
+    ctx = FakeContext(annotation(drops=drops), build_engine(stage().configs["llm"]))
+    outputs = asyncio.run(stage().process(ITEM, ctx))  # type: ignore[arg-type]
+    record = json.loads(next(iter(outputs.members))[1])  # type: ignore[arg-type]
+    jsonschema.validate(record, record_schema())
+    assert record["drops"] == [
+        {"record": "row 7", "reason": "no end"},
+        {"record": "row 9", "reason": "beyond the video"},
+    ]
+    assert outputs.stats["dropped_records"] == 2
+
+
+@pytest.mark.parametrize("role", ["user", "assistant"])
+@pytest.mark.parametrize("text", ["(laughs) put it over there now", "word " * 1000, "(waves and smiles and nods)"])
+def test_no_real_utterance_costs_a_conversation(text: str, role: str) -> None:
+    made = annotation(3)
+    steps = (replace(made.steps[0], substeps=(Substep(10.0, text, role=role),)), *made.steps[1:])
+    record, _ = run(replace(made, steps=steps))
+    assert len(record["conversations"]) == 10 and record["failed_conversations"] == []
+    said = [turn.content for _, turns in turns_of(record) for turn in turns]
+    assert ("Put it over there now." in said) == text.startswith("(laughs)")
+    assert any(content.startswith("Word word") for content in said) == text.startswith("word")
+    assert not any(content.startswith("(") for content in said)
+
+
+class Hasty:
+    """Writes a user who asks ``num_questions`` times within a second and gets one answer."""
+
+    name, revision, is_scripted = "hasty", "hasty/1", False
+
+    def __init__(self, num_questions: int):
+        self.num_questions = num_questions
+        self.scripted = build_engine(build_llm_config({"engine": "scripted", "flaw_rate": 0.0}, "llm"))
+
+    async def answer(self, request: Request) -> Answer:
+        if request.kind != "dialog" or request.payload["user_type"] != "talk_more":
+            return await self.scripted.answer(request)
+        turns = [{"time": 5.0, "role": "user", "text": "I lay the table."}]
+        turns += [{"time": 7 + n / 10, "role": "user", "text": f"Like this {n}?"} for n in range(self.num_questions)]
+        turns += [{"time": 8.5, "role": "assistant", "text": "Please go on."}]
+        return Answer((Sample(json.dumps({"turns": turns})),), self.name)
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(("num_questions", "num_failed"), [(2, 0), (5, 0), (6, 1)])
+def test_questions_that_moved_away_from_their_answer_cost_one_conversation(num_questions: int, num_failed: int) -> None:
+    ctx = FakeContext(annotation(3), Hasty(num_questions))
+    generate = stage(user_types="no_talk@1,talk_more@1")
+    outputs = asyncio.run(generate.process(ITEM, ctx))  # type: ignore[arg-type]
+    record = json.loads(next(iter(outputs.members))[1])  # type: ignore[arg-type]
+    assert [row["index"] for row in record["failed_conversations"]] == [1] * num_failed
+    assert all("unanswered" in row["message"] for row in record["failed_conversations"])
+    assert len(record["conversations"]) == 2 - num_failed

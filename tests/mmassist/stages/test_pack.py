@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mmassist.core.config import meaning
-from mmassist.core.errors import ConfigError, ItemError, Skip
+from mmassist.core.errors import ConfigError, ItemError, Skip, StageError
 from mmassist.core.item import Item, ItemKind
 from mmassist.io.npy import npy_bytes
 from mmassist.packing.sample import PackConfig
@@ -88,7 +88,8 @@ def context(num_frames: int = 600, **kept: Any) -> Folder:
         for chunk in range(5)
         for part, tokens in (("2x2", 4), ("cls", 1))
     }
-    features["features.json"] = as_json({"num_frames": 600, "chunk_frames": 120, "dim": 4, "grids": [2]})
+    made_by = {"encoder": "tiny", "is_random": True, "layer": "last", "dim": 4}
+    features["features.json"] = as_json({"num_frames": 600, "chunk_frames": 120, "grids": [2], **made_by})
     return Folder(
         {
             ("generate", "T1-asm"): Stored({"dialogs.json": as_json(dialogs)}),
@@ -167,9 +168,20 @@ def test_features_are_the_rows_of_the_sample_with_the_pooled_token_first() -> No
     assert checked == 2  # 490 frames each, over chunk borders
 
 
-def test_missing_grid_is_told() -> None:
-    with pytest.raises(ItemError, match="3x3"):
-        run(stage(include_features=True, image_tokens=10), context())
+def test_records_say_what_made_their_features() -> None:
+    members, _ = run(stage(include_features=True), context())
+    records = [json.loads(data) for name, data in members if name.endswith(".json")]
+    made_by = {"encoder": "tiny", "is_random": True, "layer": "last", "dim": 4, "parts": ["cls", "2x2"]}
+    assert [record["features"] for record in records] == [made_by] * len(records)
+    members, _ = run(stage(), context())
+    assert all("features" not in json.loads(data) for name, data in members if name.endswith(".json"))
+
+
+@pytest.mark.parametrize(("image_tokens", "grid"), [(10, 3), (26, 5)])
+def test_a_grid_that_was_not_encoded_stops_the_task_and_names_both_settings(image_tokens: int, grid: int) -> None:
+    said = rf"pack\.image_tokens={image_tokens} .*encode\.grids=\[2\].*add {grid} to encode\.grids"
+    with pytest.raises(StageError, match=said):
+        run(stage(include_features=True, image_tokens=image_tokens), context())
 
 
 def test_times_are_moved_to_the_medias_clock() -> None:

@@ -1,0 +1,124 @@
+"""Where each recording lies in HoloAssist's annotation file, and what listing needs of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mmassist.core.item import Drop
+from mmassist.datasets.source import Source, record_digest, replace_surrogates
+from mmassist.datasets.span import read_number
+
+Record = dict[str, Any]
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+@dataclass(frozen=True)
+class Place:
+    """The stretch of the file's text that holds a recording's record."""
+
+    start: int
+    end: int
+    digest: str
+    duration_s: float
+
+
+class Index:
+    """The annotation file as text, 117 MB, with the place of every recording; its parsed form is several times that.
+
+    ``count_usable`` tells how many events of a record can be used; it decides between two records of one recording.
+    Raises ConfigError when the file is absent or no JSON list.
+    """
+
+    def __init__(self, source: Source, file: str, compat: bool, count_usable: Callable[[Record], int]):
+        self._source = source
+        self._file = file
+        self._count_usable = count_usable
+        self.places: dict[str, Place] = {}
+        self.drops: list[Drop] = []
+        self._text, remark = source.read_text(file)
+        if remark:
+            self.drops.append(Drop("", file, remark))
+        for position, (record, start, end) in enumerate(self._scan()):
+            recording = record.get("video_name") if isinstance(record, dict) else None
+            if not isinstance(recording, str) or not recording.strip():
+                self.drops.append(Drop("", f"record {position}", "no video_name"))
+            elif not isinstance(record.get("events"), list):
+                self.drops.append(Drop(recording.strip(), f"record {position}", "no events"))
+            else:
+                place = Place(start, end, record_digest(record), read_duration(record, compat)[0])
+                self._add(recording.strip(), place, record)
+
+    def load(self, place: Place) -> Record:
+        """The record at a place of this index."""
+        record: Record = _decode(self._text, place.start)[0]
+        return record
+
+    def _add(self, recording: str, place: Place, record: Record) -> None:
+        known = self.places.get(recording)
+        if known is not None:
+            self.drops.append(Drop(recording, "second record", "annotated twice, the one with more usable events kept"))
+            # at equal counts any rule will do that is free of the file's order
+            rank = (-self._count_usable(record), place.digest)
+            if rank > (-self._count_usable(self.load(known)), known.digest):
+                return
+        self.places[recording] = place
+
+    def _scan(self) -> Iterator[tuple[Any, int, int]]:
+        """Yield ``(record, start, end)`` for every element of the list without keeping the elements."""
+        text = self._text
+        blank = re.compile(r"[\s,]*")
+        place = len(text) - len(text.lstrip())
+        if text[place : place + 1] != "[":
+            raise self._source.refuse(self._file, "is not a JSON list of recordings")
+        place += 1
+        while True:
+            place = blank.match(text, place).end()  # type: ignore[union-attr]
+            if text[place : place + 1] == "]":
+                return
+            try:
+                record, end = _decode(text, place)
+            except (ValueError, RecursionError) as error:
+                raise self._source.refuse(self._file, f"is not valid JSON ({error})") from error
+            yield record, place, end
+            place = end
+
+
+def read_duration(record: Record, compat: bool) -> tuple[float, str]:
+    """Length in seconds and a remark. ``duration.seconds`` is cut to an integer; ``duration.raw`` is the length.
+
+    Without either, or with lengths that make no sense, the last end of an event counts.
+    """
+    duration = read_section(read_section(record, "videoMetadata"), "duration")
+    whole_s = read_number(duration.get("seconds"))
+    if compat and whole_s is not None:
+        return whole_s, ""
+    raw_s = _read_clock(duration.get("raw"))
+    if raw_s is not None and raw_s > 0:
+        return raw_s, ""
+    if whole_s is not None and whole_s > 0:
+        return whole_s, "no usable length in duration.raw, duration.seconds used"
+    ends = [read_number(event.get("end")) for event in record["events"] if isinstance(event, dict)]
+    return max((end for end in ends if end is not None), default=0.0), "no usable length, the last event's end used"
+
+
+def read_section(record: Record, name: str) -> Record:
+    """The object called ``name`` in a record, empty where there is none."""
+    value = record.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _read_clock(value: Any) -> float | None:
+    """Seconds of ``HH:MM:SS.ss``, or None where there is no sensible time."""
+    parts = re.fullmatch(r"\s*(\d+):(\d+):(\d+(?:\.\d+)?)\s*", str(value))
+    numbers = [read_number(part) for part in parts.groups()] if parts else [None]
+    seconds = [number * unit for number, unit in zip(numbers, (3600, 60, 1), strict=False) if number is not None]
+    return read_number(round(sum(seconds), 6)) if len(seconds) == 3 else None
+
+
+def _decode(text: str, start: int) -> tuple[Any, int]:
+    record, end = json.JSONDecoder().raw_decode(text, start)
+    return (replace_surrogates(record) if _SURROGATE.search(text, start, end) else record), end
