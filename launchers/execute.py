@@ -15,7 +15,7 @@ from launchers.jobs import Job, Sources
 from launchers.plan import Selection, UnitPlan, plan_unit, select_items
 from launchers.prepare import Sides, apply_plan, bundle_tasks, move_aside, write_elements
 from launchers.progress import JobProgress
-from launchers.supervise import Limits, Supervisor, child_environment, spawn_worker
+from launchers.supervise import Limits, Supervisor, child_environment, count_gpus, spawn_worker
 from launchers.worker import JsonLog, Worker, root_logging
 from launchers.workspace import SIDED, Workspace
 from mmassist.core.errors import StageError
@@ -142,7 +142,7 @@ class Execution:
         cache = self.run.root / "cache"
 
         def spawn(child: int) -> Any:
-            environment = child_environment(child, num_workers, 0, cache)
+            environment = child_environment(child, num_workers, count_gpus(), cache)
             return spawn_worker(self.layout.data_root, self.run, job.name, 0, child, environment)
 
         limits = Limits(config.item_timeout_s, memory, config.max_fail_ratio)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from launchers.compose import Combination, Command
+from launchers.state import check_manifest
 from mmassist.core.config import meaning
 from mmassist.core.errors import ConfigError
 from mmassist.core.fingerprint import digest, iter_differences
@@ -136,6 +137,7 @@ def check_on_disk(layout: Layout, jobs: Sequence[Job]) -> list[Job]:
         for name, unit in job.upstream.items():
             if unit.root in written:
                 continue
+            check_manifest(unit, unit.record_dir.glob("*.json"))
             differences = _differences(unit, job.settings["reads"][name])
             if differences:
                 raise ConfigError(

@@ -36,12 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StageError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
-    except OSError as error:
-        print(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
-        return EXIT_FAILED
     except (KeyboardInterrupt, InterruptedError):
         print("\nstopped; finished items are kept, the same command goes on from here", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except OSError as error:
+        print(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+        return EXIT_FAILED
 
 
 def _run(words: list[str]) -> int:

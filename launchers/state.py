@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,14 +33,19 @@ class UnitState:
     outcomes: dict[str, Outcome] = field(default_factory=dict)  # latest per item, of those not simply done
 
 
-def load_state(unit: UnitLayout) -> UnitState:
-    """Read the folder. Raises ConfigError when finished tasks lie there without a manifest to say what they are."""
-    records = load_records(unit)
-    if records and not unit.manifest.exists():
+def check_manifest(unit: UnitLayout, records: Iterable[Any]) -> None:
+    """Raises ConfigError when finished tasks lie in a folder without a manifest to say what they are."""
+    if not unit.manifest.exists() and any(True for _ in records):
         raise ConfigError(
-            f"{unit.manifest} is missing, but {len(records)} finished tasks lie there and nobody can say how they were "
-            "made; bring the file back, or move the folder away"
+            f"{unit.manifest} is missing, but finished tasks lie there and nobody can say how they were made; "
+            "bring the file back, or move the folder away"
         )
+
+
+def load_state(unit: UnitLayout) -> UnitState:
+    """Read the folder. Raises ConfigError as ``check_manifest`` does."""
+    records = load_records(unit)
+    check_manifest(unit, records)
     done = {
         key: Done(name, row["inputs"])
         for name, record in records.items()

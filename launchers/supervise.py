@@ -280,6 +280,11 @@ def child_environment(child: int, num_workers: int, num_gpus: int, cache_dir: Pa
     return environment
 
 
+def count_gpus() -> int:
+    """GPUs of this machine, as the NVIDIA driver lists them."""
+    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+
+
 def resident_bytes(pid: int) -> int:
     """Resident memory of a process; 0 when it is gone."""
     try:

@@ -176,11 +176,14 @@ class TaskRunner:
             outcome = self._failed(blank, Kind.PERMANENT, f"{type(error).__name__}: {error}", error)
         else:
             seconds = time.monotonic() - begin
+            log.info("%s is done after %.1f s", item.key, seconds)
             self._report(
                 {"event": "item", "item": item.key, "status": Status.DONE, "stats": fragment.stats, "seconds": seconds}
             )
             return fragment
         outcome = self._record(outcome)
+        level = logging.WARNING if outcome.status is Status.FAILED else logging.INFO
+        log.log(level, "%s is %s (%s): %s", item.key, outcome.status, outcome.reason, outcome.message)
         what = {"item": item.key, "status": outcome.status, "reason": outcome.reason, "message": outcome.message}
         self._report({"event": "item", **what})
         return outcome

@@ -215,7 +215,7 @@ class SourceDecoder:
         return {
             "container": self._container.format.name,
             "stream": stream.index,
-            "codec": stream.codec_context.name,
+            "codec": stream.codec_context.codec.canonical_name,
             "native_fps": round(float(self.native_fps), 6) if self.native_fps else None,
             "start_s": round(float(self._zero), 6),
             "sample_aspect": str(stream.sample_aspect_ratio or Fraction(1)),

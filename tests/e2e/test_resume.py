@@ -68,11 +68,17 @@ def kill_often(finished, tmp_path, stage, kills, seed):
     length = time.monotonic() - began
     root = without(finished, tmp_path / "root", stage, datasets)
     draw = random.Random(f"{stage}{seed}")
-    killed = sum(kill_after(root, words, draw.uniform(0.4, 0.98) * length) for _ in range(kills))
+    killed = 0
+    while killed < kills:
+        if kill_after(root, words, draw.uniform(0.3, 0.95) * length):
+            killed += 1
+        else:  # it was faster than the first time: begin again, and strike earlier
+            length *= 0.8
+            shutil.rmtree(root)
+            without(finished, root, stage, datasets)
     run(root, words)
     assert contents(root) == contents(finished)
     assert leftovers(root) == []
-    return killed
 
 
 @pytest.mark.parametrize("stage", PIPELINE)
@@ -83,7 +89,7 @@ def test_three_kills_cost_nothing(finished, tmp_path, stage):
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", PIPELINE)
 def test_twenty_kills_cost_nothing(finished, tmp_path, stage):
-    assert kill_often(finished, tmp_path, stage, 20, 1) > 0
+    kill_often(finished, tmp_path, stage, 20, 1)
 
 
 def count_points(root, words) -> int:
@@ -111,4 +117,4 @@ def test_a_death_inside_any_write_costs_nothing(finished, tmp_path, stage):
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", PIPELINE)
 def test_a_death_inside_every_write_costs_nothing(finished, tmp_path, stage):
-    die_at(finished, tmp_path, stage, lambda total: sorted(set(range(1, total + 1, max(1, total // 25)))))
+    die_at(finished, tmp_path, stage, lambda total: sorted(set(range(1, total + 1, max(1, total // 10)))))

@@ -186,4 +186,6 @@ def test_a_run_folder_says_what_was_done(finished):
     assert plan["extract-wtag-frames"]["runs"] == {"new": 3}
     assert (run_dir / "code" / "launchers" / "run.py").exists()
     lines = (run_dir / "logs" / "extract-wtag-frames.00000.0.jsonl").read_text().splitlines()
-    assert all({"time", "level", "logger", "message"} <= set(json.loads(line)) for line in lines)
+    rows = [json.loads(line) for line in lines]
+    assert all({"time", "level", "logger", "message"} <= set(row) for row in rows)
+    assert sum("is done after" in row["message"] for row in rows) == 3

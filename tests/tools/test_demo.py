@@ -140,7 +140,7 @@ def test_every_side_gets_recordings(tmp_path: Path, sample) -> None:  # type: ig
     layout, jobs = jobs_of(tmp_path, "split")
     sources = Sources(layout)
     for job in jobs:
-        sides = assign_sides(layout, job, sources.listing(job))
+        sides = assign_sides(layout, job, sources.listing(job), is_anew=False)
         assert set(sides.recordings.values()) == {"train", "val", "test"}
         if sample is FULL and job.dataset == "holoassist":
             assert [move["recording"] for move in sides.audit["moved"]] == ["R901-5May-Watch"]

@@ -74,6 +74,7 @@ def test_facts_about_the_file(sample_data: Path, decoder: Decoder):
             "pix_fmt": "yuv420p",
             "rotation_deg": 0,
             "mirrored": False,
+            "states_length": True,
             "duration_s": 5.0,
         }
     ]
