@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,7 @@ from typing import Any
 import pytest
 
 from mmassist.datasets import build_adapter, build_dataset_config
-from tests.mmassist.datasets.source_samples import REPOSITORY, load_settings
-
-
-@pytest.fixture
-def sample_data() -> Path:
-    folder = Path(os.environ.get("MMASSIST_SAMPLE_DATA", REPOSITORY.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"sample data folder {folder} is missing (MMASSIST_SAMPLE_DATA)")
-    return folder
+from tests.mmassist.datasets.source_samples import load_settings
 
 
 @pytest.fixture

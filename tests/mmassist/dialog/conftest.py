@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,6 @@ import pytest
 from mmassist.core.annotation import Annotation, Step, Substep
 
 REPOSITORY = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def sample_data() -> Path:
-    folder = Path(os.environ.get("MMASSIST_SAMPLE_DATA", REPOSITORY.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"sample data folder {folder} is missing (MMASSIST_SAMPLE_DATA)")
-    return folder
 
 
 @pytest.fixture
