@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from mmassist.core.annotation import Annotation, Step, Substep
-
-REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.fixture
