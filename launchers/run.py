@@ -67,7 +67,7 @@ def _run(words: list[str]) -> int:
         if drops:
             write_json(run.drops(dataset), [asdict(drop) for drop in drops], "run")
             print(f"{dataset}: {len(drops)} records repaired or left out, see {run.drops(dataset)}")
-            print("\n".join(f"  {drop.recording}: {drop.reason}" for drop in drops[:3]))
+            print("\n".join(f"  {drop.recording or drop.record}: {drop.reason}" for drop in drops[:3]))
     if launcher == "slurm":
         from launchers.submit import submit_jobs
 
