@@ -187,7 +187,11 @@ def _write_files(unit: UnitLayout, task: Task, made: Sequence[Fragment], attempt
     with open_temp(shard_temp, "shard") as shard:
         for part in made:
             with part.path.open("rb") as source:
-                copy_checked(source, shard, part, sha)
+                try:
+                    copy_checked(source, shard, part, sha)
+                except DamagedBytes:
+                    part.path.unlink()  # or every later run would stop here as well; the item is made again
+                    raise
             members = [[name, offset + at, size] for name, at, size in part.members]
             items[part.item] = {"start": offset, "size": part.size, "digest": part.digest, "members": members}
             offset += part.size

@@ -12,6 +12,15 @@ import time
 from pathlib import Path
 
 ALL_STAGES = "stage=extract,generate,judge,split,encode,pack"
+# Where each stage writes with models=tiny and everything else as shipped.
+FOLDERS = {
+    "extract": "frames",
+    "generate": "generated_dialogs/scripted",
+    "judge": "scores/timing",
+    "split": "splits",
+    "encode": "features/tiny",
+    "pack": "prepared/knowledge_L4096_I10",
+}
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 

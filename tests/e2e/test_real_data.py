@@ -27,7 +27,7 @@ from mmassist.io.layout import Layout
 from mmassist.io.ledger import load_outcomes
 from mmassist.io.reader import UnitReader
 from mmassist.loader import iter_samples
-from tests.e2e.commands import ALL_STAGES, leftovers, run, start, words_of
+from tests.e2e.commands import ALL_STAGES, FOLDERS, leftovers, run, start, words_of
 from tests.e2e.test_outputs import PREPARED, read_json, reader, samples
 from tools.bench import dialog_differences, source_differences
 
@@ -45,14 +45,6 @@ EVERY = {
 SOME = {"holoassist": ("R208-11Nov-ATV",), "wtag": ("T1",), "captaincook4d": ("8_33", "8_40")}
 ENCODED = {"holoassist": ("R208-11Nov-ATV",)}  # with SOME: encoding is the slow part
 RATES = {"holoassist": Fraction("29.78"), "wtag": Fraction(30), "captaincook4d": Fraction(30000, 1001)}
-FOLDERS = {
-    "extract": "frames",
-    "generate": "generated_dialogs/scripted",
-    "judge": "scores/timing",
-    "split": "splits",
-    "encode": "features/tiny",
-    "pack": PREPARED,
-}
 LOW_COVERAGE = "R900-EXCERPT-GoPro"  # 49 % of it is annotated, half is asked for
 
 

@@ -12,6 +12,7 @@ from mmassist.io.layout import Layout
 from mmassist.stages import PIPELINE
 from tests.e2e.commands import (
     ALL_STAGES,
+    FOLDERS,
     SMALL_TASKS,
     contents,
     fresh_copy,
@@ -22,14 +23,6 @@ from tests.e2e.commands import (
 )
 
 BOTH = "dataset=holoassist,wtag"
-FOLDERS = {
-    "extract": "frames",
-    "generate": "generated_dialogs/scripted",
-    "judge": "scores/timing",
-    "split": "splits",
-    "encode": "features/tiny",
-    "pack": "prepared/knowledge_L4096_I10",
-}
 
 
 def without(finished, target, stage, datasets=("holoassist", "wtag")):

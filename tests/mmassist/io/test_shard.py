@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import webdataset
 
+from mmassist.core.errors import StageError
 from mmassist.core.outcome import Outcome, Status
 from mmassist.core.stage import Outputs, Task
 from mmassist.io import faults
@@ -168,6 +169,19 @@ def test_a_torn_fragment_is_not_adopted(tmp_path):
     for cut in (0, 5, 100, len(data) // 2, len(data) - 1):
         whole.path.write_bytes(data[:cut])
         assert read_fragment(whole.path) is None
+
+
+def test_a_fragment_whose_bytes_changed_stops_the_commit_once(tmp_path):
+    unit = UnitLayout(tmp_path)
+    made = {key: fragment(unit, key) for key in TASK.items}
+    wanted = made["b"].path.read_bytes()
+    made["b"].path.write_bytes(wanted.replace(b"bbbb", b"bXbb", 1))
+    with pytest.raises(StageError, match="the bytes of b have changed"):
+        commit_task(unit, TASK, made, {}, "one", "run")
+    assert not unit.record("000000").exists() and not list(unit.root.rglob("*.tmp"))
+    assert read_fragment(unit.fragment("000000", "b")) is None
+    made["b"] = fragment(unit, "b")
+    assert commit_task(unit, TASK, made, {}, "two", "run")
 
 
 def test_tasks_are_kept_as_they_were_cut(tmp_path):
