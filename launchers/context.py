@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from launchers.workspace import Workspace
+from mmassist.core.adapter import Adapter
 from mmassist.core.errors import Skip
 from mmassist.core.item import Item
 from mmassist.core.rng import rng
-from mmassist.core.stage import Adapter, Stage
+from mmassist.core.stage import Stage
 from mmassist.datasets import build_adapter, build_dataset_config
 from mmassist.io.layout import UnitLayout
 from mmassist.io.ledger import append_row, iter_rows

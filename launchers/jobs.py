@@ -9,15 +9,16 @@ from typing import Any
 
 from launchers.compose import Combination, Command
 from launchers.state import check_manifest
+from mmassist.core.adapter import Adapter
 from mmassist.core.config import meaning
 from mmassist.core.errors import ConfigError
 from mmassist.core.fingerprint import digest, iter_differences
 from mmassist.core.item import Drop, Listing
-from mmassist.core.stage import Adapter, Stage
-from mmassist.datasets import build_adapter, build_dataset_config
+from mmassist.core.stage import Stage
+from mmassist.datasets import adapter_class, build_adapter, build_dataset_config
 from mmassist.io.atomic import read_json
 from mmassist.io.layout import Layout, UnitLayout
-from mmassist.stages import PIPELINE, stage_class
+from mmassist.stages import PIPELINE, STAGES_OF, stage_class
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,29 @@ def settings_of(stage: Stage, sections: dict[str, dict[str, Any]], compat: bool)
         "revision": stage.revision(),
         "reads": reads,
     }
+
+
+def select_applicable(combinations: Sequence[Combination]) -> tuple[list[Combination], list[str]]:
+    """Leave out stages that a source has no use for (captions are not generated); returns what is left, and remarks.
+
+    Raises ConfigError when nothing is left.
+    """
+    kept: list[Combination] = []
+    without: dict[str, list[str]] = {}
+    for combination in combinations:
+        dataset, stage = combination.dataset, combination.command.stage
+        if stage in STAGES_OF[adapter_class(dataset).content]:
+            kept.append(combination)
+        elif stage not in without.setdefault(dataset, []):
+            without[dataset].append(stage)
+    remarks = [
+        f"{dataset} holds captions, which {', '.join(stages)} {'does' if len(stages) == 1 else 'do'} not apply to; "
+        f"its stages are {', '.join(STAGES_OF[adapter_class(dataset).content])}"
+        for dataset, stages in without.items()
+    ]
+    if not kept:
+        raise ConfigError("; ".join(remarks))
+    return kept, remarks
 
 
 def resolve_jobs(combinations: Sequence[Combination]) -> tuple[Layout, list[Job]]:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from launchers.compose import compose_command
 from launchers.execute import Execution, JobResult
 from launchers.help import iter_help
-from launchers.jobs import Job, Sources, check_on_disk, resolve_jobs
+from launchers.jobs import Job, Sources, check_on_disk, resolve_jobs, select_applicable
 from launchers.plan import UnitPlan
 from launchers.prepare import Sides, assign_sides
 from launchers.receipts import new_run, snapshot_code, write_receipt
@@ -45,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    layout, jobs = resolve_jobs(compose_command(words))
+    combinations, remarks = select_applicable(compose_command(words))
+    print("".join(f"left out: {remark}\n" for remark in remarks), end="")
+    layout, jobs = resolve_jobs(combinations)
     launcher = jobs[0].launcher
     if launcher == "slurm" and not jobs[0].command.plan and shutil.which("sbatch") is None:
         raise ConfigError("there is no sbatch on this machine; say hydra/launcher=local or hydra/launcher=basic")

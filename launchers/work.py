@@ -6,14 +6,14 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from launchers.prepare import read_item
 from mmassist.core.errors import Blocked, ItemError, Kind, Skip, StageError
-from mmassist.core.item import Item
+from mmassist.core.item import Drop, Item
 from mmassist.core.outcome import Outcome, Status
 from mmassist.core.stage import Stage, Task
 from mmassist.io.fragment import Fragment, read_fragment, write_fragment
@@ -175,6 +175,7 @@ class TaskRunner:
         except Exception as error:
             outcome = self._failed(blank, Kind.PERMANENT, f"{type(error).__name__}: {error}", error)
         else:
+            self._record_drops(item, outputs.drops, attempt)
             seconds = time.monotonic() - begin
             log.info("%s is done after %.1f s", item.key, seconds)
             self._report(
@@ -193,6 +194,12 @@ class TaskRunner:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(traceback.format_exception(error)))
         return replace(blank, reason=str(kind), message=message, traceback=self._layout.relative(path))
+
+    def _record_drops(self, item: Item, drops: Sequence[Drop], attempt: int) -> None:
+        path = self._unit.drops(f"{self._config['run_id']}.{self._attempt}")
+        for drop in drops:
+            row = {"dataset": item.dataset, "item": item.key, **asdict(drop), "attempt": attempt}
+            append_row(path, row | {"run_id": self._config["run_id"]}, sync=False)
 
     def _record(self, outcome: Outcome) -> Outcome:
         return record_outcome(self._unit, outcome, self._config["run_id"], self._attempt)

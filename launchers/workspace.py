@@ -30,7 +30,7 @@ class Workspace:
         """Digest of what the stage makes ``item`` from; changes when any of it changes or appears."""
         if not self._stage.reads:
             return item.digest
-        parts: dict[str, str | None] = {}
+        parts: dict[str, str | None] = {"source": item.digest} if self._stage.reads_source else {}
         for name in self._stage.reads:
             parts[name] = self._reader(name).digest(upstream_key(item, name))
         return digest({"reads": parts, "side": side if self._stage.name in SIDED else ""})

@@ -1,4 +1,4 @@
-"""The annotation of one recording as the stages see it, the same for every source.
+"""What a source says about one item, as the stages see it, the same for every source.
 
 All times are seconds on the annotation's clock, whose zero lies at ``Item.time_offset_s`` of the media.
 """
@@ -6,6 +6,7 @@ All times are seconds on the annotation's clock, whose zero lies at ``Item.time_
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from mmassist.core.item import Drop
 
@@ -34,11 +35,20 @@ class Step:
 
 
 @dataclass(frozen=True)
+class KnownTask:
+    """One of a source's few tasks; ``steps`` are its procedure in order."""
+
+    title: str
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Annotation:
     """One dialog item's annotation; steps in time order.
 
     ``ann_ratio`` is the annotated share of ``duration_s``; ``knowledge`` the publisher's recipe or manual where one
-    ships with the source; ``drops`` what the adapter repaired or left out while reading it.
+    ships with the source; ``known_tasks`` are all tasks of a source that does not say which recording shows
+    which; ``drops`` is what the adapter repaired or left out while reading.
     """
 
     dataset: str
@@ -54,4 +64,38 @@ class Annotation:
     fps: float | None = None
     summary: str = ""
     knowledge: str = ""
+    known_tasks: tuple[KnownTask, ...] = ()
+    drops: tuple[Drop, ...] = ()
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One text and what shows it.
+
+    ``member`` is the place in the media item's ``sources`` (images and clips); ``time_s`` the moment in a video.
+    ``record`` is the source's own name of the record.
+    """
+
+    text: str
+    member: int = 0
+    time_s: float | None = None
+    record: str = ""
+
+
+class Request(StrEnum):
+    """What the assistant is asked to do with the pictures; each has a few wordings in ``mmassist.packing``."""
+
+    NARRATE_WEARER = "narrate_wearer"  # what the person behind the camera does, as it happens
+    DESCRIBE_CLIP = "describe_clip"  # the action in each short clip
+    CAPTION_IMAGE = "caption_image"  # a short description of each picture
+    LIST_OBJECTS = "list_objects"  # the objects in each picture
+
+
+@dataclass(frozen=True)
+class CaptionTrack:
+    """One item's captions, by member or by time."""
+
+    dataset: str
+    key: str
+    captions: tuple[Caption, ...]
     drops: tuple[Drop, ...] = ()

@@ -1,9 +1,9 @@
-"""What the pipeline works on: a media item (a video) or a dialog item (an annotation of a stretch of video)."""
+"""What the pipeline works on: a media item (pictures) or a dialog item (what is said about a stretch of them)."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 KEY_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -14,22 +14,36 @@ class ItemKind(StrEnum):
     DIALOG = "dialog"
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """How a source's pictures must be turned before use.
+class Medium(StrEnum):
+    """What the sources of a media item are."""
 
-    ``rotation_deg`` is counter-clockwise, a multiple of 90, on top of the file's own display matrix.
+    VIDEO = "video"  # one recording; several files are its parts in playing order, joined into one timeline
+    CLIPS = "clips"  # short videos that have nothing to do with each other, each with a clock of its own
+    IMAGES = "images"  # one frame each
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How a source's pictures must be turned and fitted into the square before use.
+
+    ``rotation_deg`` is counter-clockwise, a multiple of 90, on top of the file's own display matrix. ``fit``: ``crop``
+    takes the centred square, ``squash`` scales both sides, whatever becomes of the proportions.
     """
 
     rotation_deg: int = 0
+    fit: str = "crop"
 
 
-@dataclass(frozen=True)
+UPRIGHT = Geometry()
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """One unit of work, listed from annotations alone.
 
-    ``sources`` are paths relative to DATA_ROOT_DIR in playing order; ``digest`` covers everything the item's first
-    stage reads (annotation records, or path and size of the video), so a changed input is seen before any work.
+    ``sources`` are paths relative to DATA_ROOT_DIR in playing order; of clips and images one per annotated record, so a
+    file may occur twice. ``digest`` covers everything the item's first stage reads (annotation records, or path and
+    size of the video), so a changed input is seen before any work.
     """
 
     dataset: str
@@ -41,8 +55,9 @@ class Item:
     recording: str
     duration_s: float | None = None
     participant: str | None = None
-    geometry: Geometry = field(default_factory=Geometry)
+    geometry: Geometry = UPRIGHT
     licence: str = ""
+    medium: Medium = Medium.VIDEO  # media items
     media_key: str | None = None  # dialog items: the media item that shows this stretch
     time_offset_s: float = 0.0  # dialog items: annotation time 0 on the media's clock
 
@@ -55,7 +70,7 @@ class Item:
         return self.duration_s if self.duration_s else 600.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Drop:
     """A record of a source that was repaired or left out, and by which rule."""
 

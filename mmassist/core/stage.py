@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from mmassist.core.annotation import Annotation
-from mmassist.core.item import Item, ItemKind, Listing
+from mmassist.core.adapter import Adapter
+from mmassist.core.item import Drop, Item, ItemKind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,11 +29,12 @@ class Outputs:
     ``members`` may be a generator, plain or asynchronous: the runtime writes each member as it comes, so a long video
     never sits in memory.
     Names must come in sorted order. ``stats`` are counts that the runtime adds up over a task; a generator may still
-    fill them in while it runs.
+    fill them in while it runs, and ``drops`` too.
     """
 
     members: Iterable[Member] | AsyncIterable[Member]
     stats: dict[str, float] = field(default_factory=dict)
+    drops: list[Drop] = field(default_factory=list)  # records of the source that are not in it, or were repaired
 
 
 class ItemReader(Protocol):
@@ -47,16 +48,6 @@ class ItemReader(Protocol):
     def verify(self) -> None:
         """Check that the bytes are the ones written; small items are checked when opened. Raises ItemError."""
         ...
-
-
-class Adapter(Protocol):
-    """One source: publisher's files to items and annotations. Built by ``mmassist.datasets.build_adapter``."""
-
-    name: str
-
-    def list_items(self, which: str = "needed") -> Listing: ...
-
-    def load_annotation(self, item: Item) -> Annotation: ...
 
 
 class LanguageModel(Protocol):
@@ -114,6 +105,7 @@ class Stage(ABC):
     kind: ClassVar[ItemKind]
     reads: ClassVar[tuple[str, ...]]  # earlier stages whose outputs are read
     sections: ClassVar[dict[str, Section]]  # config sections that shape the outputs
+    reads_source: bool = False  # whether the source's annotations are read beside ``reads``
 
     def __init__(self, configs: dict[str, Any]):
         self.configs = configs

@@ -15,9 +15,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mmassist.core.adapter import Adapter
 from mmassist.core.config import build, nearest
 from mmassist.core.errors import ConfigError
-from mmassist.core.stage import Adapter
+from mmassist.datasets.source import SourceAdapter
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -26,6 +27,12 @@ def list_datasets() -> list[str]:
     """Names of all sources, sorted: the modules of this package that define ``Config`` and ``Adapter``."""
     names = (module.name for module in pkgutil.iter_modules(__path__))
     return sorted(name for name in names if _source_module(name) is not None)
+
+
+def adapter_class(name: str) -> type[SourceAdapter]:
+    """The class of a source's adapter, which says what the source holds; nothing is read."""
+    found: type[SourceAdapter] = _module(name, "dataset.name").Adapter
+    return found
 
 
 def build_dataset_config(values: Mapping[str, Any], section: str) -> Any:

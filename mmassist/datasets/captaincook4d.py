@@ -14,12 +14,12 @@ from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
 from mmassist.datasets.captaincook4d_files import Files, iter_records, read_length
 from mmassist.datasets.captaincook4d_recipe import clean_description, order_steps
-from mmassist.datasets.source import SourceAdapter, SourceConfig, record_digest
+from mmassist.datasets.source import DialogAdapter, DialogConfig, record_digest
 from mmassist.datasets.span import covered_share, fit_span, read_number
 
 
 @dataclass(frozen=True)
-class Config(SourceConfig):
+class Config(DialogConfig):
     """Where the publisher's files lie below ``DATA_ROOT_DIR/datasets``."""
 
     steps_file: str
@@ -30,7 +30,7 @@ class Config(SourceConfig):
     graph_dir: str
 
 
-class Adapter(SourceAdapter):
+class Adapter(DialogAdapter):
     """Read the annotation repository's JSON files; all of them together are a few megabytes."""
 
     config: Config

@@ -11,12 +11,12 @@ from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
 from mmassist.datasets.holoassist_event import Event, EventKind, EventReader, clean_text, clean_text_compat
 from mmassist.datasets.holoassist_index import Index, Place, Record, read_duration, read_section
-from mmassist.datasets.source import SourceAdapter, SourceConfig
+from mmassist.datasets.source import DialogAdapter, DialogConfig
 from mmassist.datasets.span import covered_share, read_number, summed_share
 
 
 @dataclass(frozen=True)
-class Config(SourceConfig):
+class Config(DialogConfig):
     """Where the publisher's files lie below ``DATA_ROOT_DIR/datasets``, and the source's own thresholds."""
 
     annotation_file: str
@@ -37,7 +37,7 @@ class Config(SourceConfig):
             raise ValueError(f"participant_pattern {self.participant_pattern!r} must have exactly one group")
 
 
-class Adapter(SourceAdapter):
+class Adapter(DialogAdapter):
     """Read HoloAssist's single annotation file; recordings are parsed one at a time and never all held at once."""
 
     config: Config

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmassist.core.item import Drop
-from mmassist.datasets.source import Source, record_digest, replace_surrogates
+from mmassist.datasets.json_file import replace_surrogates
+from mmassist.datasets.source import Source, record_digest
 from mmassist.datasets.span import read_number
 
 Record = dict[str, Any]

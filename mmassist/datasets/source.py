@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+import stat
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from mmassist.core.errors import ConfigError
+from mmassist.core.adapter import Content, Need, RawRecord
+from mmassist.core.annotation import Annotation, CaptionTrack, Request
+from mmassist.core.errors import ConfigError, ItemError, Kind
 from mmassist.core.fingerprint import bytes_digest, digest
-from mmassist.core.item import KEY_PATTERN, Drop, Geometry, Item, ItemKind, Listing
+from mmassist.core.item import KEY_PATTERN, UPRIGHT, Drop, Geometry, Item, ItemKind, Listing, Medium
+from mmassist.datasets.json_file import Element, JsonError, iter_elements, read_element, replace_surrogates
+from mmassist.datasets.table import BadRow, iter_records
 
 WHICH = ("needed", "all")
 
@@ -35,22 +41,17 @@ def record_digest(*records: Any) -> str:
     return bytes_digest(json.dumps(records, sort_keys=True, default=str).encode())
 
 
-def replace_surrogates(value: Any) -> Any:
-    """Put "?" for every lone surrogate in the texts of a JSON value: JSON can say ``\\ud800``, no file can hold it."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, list):
-        return [replace_surrogates(entry) for entry in value]
-    if isinstance(value, dict):
-        return {replace_surrogates(key): replace_surrogates(entry) for key, entry in value.items()}
-    return value
+def unordered_digest(records: Iterable[Any]) -> str:
+    """Digest of records whose order in the file says nothing; each as ``record_digest`` sees it."""
+    return record_digest(sorted(json.dumps(record, sort_keys=True, default=str) for record in records))
 
 
 @dataclass(frozen=True)
 class Source:
     """One publisher's folder below ``DATA_ROOT_DIR/datasets``.
 
-    ``video_pattern`` is relative to ``raw_dir`` and holds ``{recording}`` where the recording's name goes.
+    ``video_pattern`` is relative to ``raw_dir`` and holds ``{recording}`` where the recording's name goes; "" for
+    sources whose pictures are found in another way.
     """
 
     dataset: str
@@ -58,9 +59,10 @@ class Source:
     raw_dir: str
     video_pattern: str
     licence: str
+    _names: dict[str, frozenset[str]] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if "{recording}" not in self.video_pattern:
+        if self.video_pattern and "{recording}" not in self.video_pattern:
             raise ConfigError(f"'dataset.video_pattern' is {self.video_pattern!r}; it must contain {{recording}}")
 
     @property
@@ -112,32 +114,76 @@ class Source:
         except (ValueError, RecursionError) as error:
             raise self.refuse(path, f"is not valid JSON ({error})") from error
 
+    def list_names(self, folder: str) -> frozenset[str]:
+        """Names in a folder below ``raw_dir``, none for an absent one; read once, since a folder may hold 200,000."""
+        if folder not in self._names:
+            try:
+                self._names[folder] = frozenset(os.listdir(self.root / folder))  # noqa: PTH208 - no Path per name
+            except (FileNotFoundError, NotADirectoryError):
+                self._names[folder] = frozenset()
+        return self._names[folder]
+
     def media_item(
         self,
         recording: str,
         split: str,
         duration_s: float | None = None,
         participant: str | None = None,
-        geometry: Geometry | None = None,
+        geometry: Geometry = UPRIGHT,
+        key: str | None = None,
+        videos: tuple[str, ...] | None = None,
     ) -> Item:
-        """The video of a recording. Its digest covers path, size in bytes (None: absent) and geometry."""
-        turn = geometry or Geometry()
-        video = self.relative(self.video_pattern.replace("{recording}", recording))
-        path = self.data_root / video
-        num_bytes = path.stat().st_size if path.is_file() else None
-        facts = {"sources": [[video, num_bytes]], "rotation_deg": turn.rotation_deg}
+        """The video of a recording. Its digest covers path, size in bytes (None: absent) and geometry.
+
+        ``videos`` are the files' paths below ``raw_dir`` in playing order; None: the one of ``video_pattern``. ``key``
+        None: that of the recording.
+        """
+        names = videos if videos is not None else (self.video_pattern.replace("{recording}", recording),)
+        paths = tuple(map(self.relative, names))
+        facts: dict[str, Any] = {"sources": [[path, self._num_bytes(path)] for path in paths]}
         return Item(
             dataset=self.dataset,
-            key=item_key(recording),
+            key=key or item_key(recording),
             kind=ItemKind.MEDIA,
             split=split,
-            sources=(video,),
-            digest=digest(facts),
+            sources=paths,
+            digest=digest(facts | _turn(geometry)),
             recording=recording,
             duration_s=duration_s,
             participant=participant,
-            geometry=turn,
+            geometry=geometry,
             licence=self.licence,
+        )
+
+    def group_item(
+        self,
+        key: str,
+        split: str,
+        medium: Medium,
+        files: Sequence[str],
+        weight_s: float,
+        geometry: Geometry = UPRIGHT,
+    ) -> Item:
+        """Images or clips that are kept in one frame store, one file per annotated record; a file may occur twice.
+
+        ``files`` are paths below ``raw_dir``. The digest covers them and which of them are there: whole folders are
+        listed, since asking a file server for every single size takes hours. ``weight_s`` is the expected work in
+        seconds of video.
+        """
+        present = [name in self.list_names(folder) for folder, _, name in (path.rpartition("/") for path in files)]
+        facts: dict[str, Any] = {"sources": list(zip(files, present, strict=True)), "medium": medium}
+        return Item(
+            dataset=self.dataset,
+            key=item_key(key),
+            kind=ItemKind.MEDIA,
+            split=split,
+            sources=tuple(map(self.relative, files)),
+            digest=digest(facts | _turn(geometry)),
+            recording=key,
+            duration_s=weight_s,
+            geometry=geometry,
+            licence=self.licence,
+            medium=medium,
         )
 
     def dialog_item(
@@ -148,15 +194,17 @@ class Source:
         records: str,
         duration_s: float | None = None,
         participant: str | None = None,
+        key: str | None = None,
+        media_key: str | None = None,
     ) -> Item:
-        """The dialog of a whole recording, shown by the media item of the same key.
+        """What is annotated of a recording, by default of all of it, shown by the media item of the same key.
 
         ``records`` is the digest of everything raw that shapes the annotation (``record_digest``);
         ``annotation_files`` are relative to ``raw_dir``.
         """
         return Item(
             dataset=self.dataset,
-            key=item_key(recording),
+            key=key or item_key(recording),
             kind=ItemKind.DIALOG,
             split=split,
             sources=tuple(self.relative(path) for path in annotation_files),
@@ -165,8 +213,58 @@ class Source:
             duration_s=duration_s,
             participant=participant,
             licence=self.licence,
-            media_key=item_key(recording),
+            media_key=media_key or item_key(recording),
         )
+
+    def _num_bytes(self, path: str) -> int | None:
+        try:
+            status = (self.data_root / path).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+    def iter_json(self, path: str, opened: Collection[str] = ()) -> Iterator[Element]:
+        """Walk a large JSON file (``json_file.iter_elements``). Raises ConfigError when it is absent or no JSON."""
+        found = self.require(path)
+        try:
+            yield from iter_elements(found, opened)
+        except JsonError as error:
+            raise self.refuse(path, str(error)) from error
+        except (IsADirectoryError, PermissionError) as error:
+            raise self.refuse(path, f"cannot be read as a file ({error.strerror})") from error
+
+    def read_json_at(self, path: str, start: int, end: int) -> Any:
+        """The element that ``iter_json`` found there. Raises ItemError when the file has changed since."""
+        try:
+            return read_element(self.root / path, start, end)
+        except (JsonError, FileNotFoundError) as error:
+            raise ItemError(Kind.PERMANENT, f"{self.root / path} has changed since it was listed: {error}") from error
+
+    def iter_table(
+        self,
+        path: str,
+        columns: Sequence[str],
+        drops: list[Drop],
+        aliases: Mapping[str, str] | None = None,
+        delimiter: str = ",",
+    ) -> Iterator[tuple[int, dict[str, str]]]:
+        """Yield ``(line, {column: cell})`` of a table with a header (``table.iter_records``).
+
+        Bad rows become drops. Bytes that are not UTF-8 become U+FFFD. Raises ConfigError when the file is absent,
+        unreadable or lacks a column.
+        """
+        found = self.require(path)
+        try:
+            with found.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+                for row in iter_records(file, columns, aliases, delimiter):
+                    if isinstance(row, BadRow):
+                        drops.append(Drop("", f"{path} line {row.line}", row.reason))
+                    else:
+                        yield row
+        except KeyError as error:
+            raise self.refuse(path, f"has no column {error.args[0]}") from error
+        except (IsADirectoryError, PermissionError) as error:
+            raise self.refuse(path, f"cannot be read as a file ({error.strerror})") from error
 
     def recordings_on_disk(self) -> list[str]:
         """Names of all recordings whose video file exists, sorted."""
@@ -176,11 +274,14 @@ class Source:
         paths = (path.relative_to(self.root).as_posix() for path in self.root.glob(pattern) if path.is_file())
         return sorted(match[1] for match in map(name.fullmatch, paths) if match)
 
-    def listing(self, dialogs: Iterable[Item], drops: Iterable[Drop], which: str) -> Listing:
-        """Both kinds of items in key order; ``which="all"`` adds a media item for every other video found on disk.
+    def listing(
+        self, dialogs: Iterable[Item], drops: Iterable[Drop], which: str, media: Iterable[Item] | None = None
+    ) -> Listing:
+        """Both kinds of items in key order.
 
-        Such extra media carry the split ``test``: nothing is made from them but frames and features. Raises
-        ConfigError when no dialog item is left for training.
+        ``media`` None: one video per recording, by ``video_pattern``, and with ``which="all"`` one for every other
+        video found on disk. Such extra media carry the split ``test``: nothing is made from them but frames and
+        features. Raises ConfigError when no dialog item is left for training.
         """
         if which not in WHICH:
             raise ConfigError(f"'which' is {which!r}; it must be one of {', '.join(WHICH)}")
@@ -190,12 +291,18 @@ class Source:
                 f"data set {self.dataset}: no annotated training recording found in {self.root}; "
                 "check its split lists and annotation files"
             )
-        media = [self.media_item(d.recording, d.split, d.duration_s, d.participant) for d in listed]
-        if which == "all":
-            known = {item.recording for item in media}
-            media += [self.media_item(name, "test") for name in self.recordings_on_disk() if name not in known]
+        if media is None:
+            media = [self.media_item(d.recording, d.split, d.duration_s, d.participant) for d in listed]
+            if which == "all":
+                known = {item.recording for item in media}
+                media += [self.media_item(name, "test") for name in self.recordings_on_disk() if name not in known]
         ordered = sorted(drops, key=lambda drop: (drop.recording, drop.record, drop.reason))
         return Listing(tuple(sorted(media, key=lambda item: item.key)), tuple(listed), tuple(ordered))
+
+
+def _turn(geometry: Geometry) -> dict[str, Any]:
+    facts: dict[str, Any] = {"rotation_deg": geometry.rotation_deg}
+    return facts if geometry.fit == UPRIGHT.fit else facts | {"fit": geometry.fit}
 
 
 @dataclass(frozen=True)
@@ -204,17 +311,56 @@ class SourceConfig:
 
     name: str
     raw_dir: str
+    licence: str
+    homepage: str
+
+
+@dataclass(frozen=True)
+class DialogConfig(SourceConfig):
+    """What the config of every source of dialogs says."""
+
     video_pattern: str
     domain: str
     knowledge_type: str
-    licence: str
 
 
 class SourceAdapter:
     """What every adapter begins with. Reads nothing yet."""
 
+    content: ClassVar[Content]
+    request: ClassVar[Request | None] = None
+
     def __init__(self, config: Any, data_root: Path, compat: bool):
         self.name: str = config.name
         self.config = config
         self.compat = compat
-        self.source = Source(config.name, data_root, config.raw_dir, config.video_pattern, config.licence)
+        pattern = getattr(config, "video_pattern", "")
+        self.source = Source(config.name, data_root, config.raw_dir, pattern, config.licence)
+
+    def list_needs(self) -> Sequence[Need]:
+        raise NotImplementedError
+
+    def list_items(self, which: str = "needed") -> Listing:
+        raise NotImplementedError
+
+    def load_annotation(self, item: Item) -> Annotation:
+        raise ItemError(Kind.PERMANENT, f"{self.name} has captions, no annotated tasks")
+
+    def load_captions(self, item: Item) -> CaptionTrack:
+        raise ItemError(Kind.PERMANENT, f"{self.name} has annotated tasks, no captions")
+
+    def load_records(self, item: Item) -> Sequence[RawRecord]:
+        raise NotImplementedError
+
+
+class DialogAdapter(SourceAdapter):
+    """A source of annotated tasks; subclasses have ``load_annotation``."""
+
+    content = Content.DIALOG
+    config: DialogConfig
+
+
+class CaptionAdapter(SourceAdapter):
+    """A source of texts that are packed as they are; subclasses have ``request`` and ``load_captions``."""
+
+    content = Content.CAPTION

@@ -10,7 +10,8 @@ from pathlib import Path
 from mmassist.core.annotation import Annotation, Step, Substep
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
-from mmassist.datasets.source import SourceAdapter, SourceConfig, record_digest, replace_surrogates
+from mmassist.datasets.json_file import replace_surrogates
+from mmassist.datasets.source import DialogAdapter, DialogConfig, record_digest
 from mmassist.datasets.span import covered_share, summed_share
 from mmassist.datasets.wtag_recipe import RECIPES, Recipe, choose_recipe, choose_recipe_compat, load_knowledge
 from mmassist.datasets.wtag_rows import TICKS_PER_SECOND, Row, RowReader, read_clock
@@ -27,7 +28,7 @@ _SPEECH = {
 
 
 @dataclass(frozen=True)
-class Config(SourceConfig):
+class Config(DialogConfig):
     """Where the publisher's files lie below ``DATA_ROOT_DIR/datasets``, and what of them is left out."""
 
     recipe_dirs: tuple[str, ...]
@@ -40,7 +41,7 @@ def split_of(recording: str) -> str:
     return "val" if recording in universe[NUM_TRAIN:] else "train"
 
 
-class Adapter(SourceAdapter):
+class Adapter(DialogAdapter):
     """Read one folder per recording."""
 
     config: Config

@@ -66,6 +66,10 @@ class UnitLayout:
     def ledger(self, writer: str) -> Path:
         return self.ledger_dir / f"{writer}.jsonl"
 
+    def drops(self, writer: str) -> Path:
+        """What of the sources' records was left out of finished items, or repaired."""
+        return self.ledger_dir / "drops" / f"{writer}.jsonl"
+
     def fragment_dir(self, task: str) -> Path:
         return self.journal_dir / task
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import importlib
 
+from mmassist.core.adapter import Content
 from mmassist.core.stage import Stage
 
 PIPELINE = ("extract", "generate", "judge", "split", "encode", "pack")  # in the order in which a command runs them
+STAGES_OF = {Content.DIALOG: PIPELINE, Content.CAPTION: ("extract", "encode", "pack")}
 
 
 def stage_class(name: str) -> type[Stage]:

@@ -119,7 +119,8 @@ class Generate(Stage):
             "llm_rejected": sum(record["answers"]["rejected"].values()),
         }
         members = [("dialogs.json", canonical_json(record).encode())]
-        return Outputs(members, {name: float(value) for name, value in stats.items()})
+        counts = {name: float(value) for name, value in stats.items()}
+        return Outputs(members, counts, list(annotation.drops))
 
 
 def _check_coverage(annotation: Annotation, min_ann_ratio: float) -> None:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -183,7 +184,7 @@ def test_listing_keeps_the_official_sides(write, make_adapter):
         ("8_4", "in the train list but not annotated"),
         ("8_9", "in the train list but not annotated"),
     }
-    broken = listing.dialogs[0].__class__(**{**vars(listing.dialogs[0]), "recording": "8_4"})
+    broken = replace(listing.dialogs[0], recording="8_4")
     with pytest.raises(ItemError, match="8_4"):
         adapter.load_annotation(broken)
 

@@ -1,6 +1,7 @@
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -232,7 +233,7 @@ def test_listing(write, make_adapter):
         ("R8-both", "also in the val list, which wins"),
     }
     with pytest.raises(ItemError, match="R9"):
-        adapter.load_annotation(listing.dialogs[0].__class__(**{**vars(listing.dialogs[0]), "recording": "R9"}))
+        adapter.load_annotation(replace(listing.dialogs[0], recording="R9"))
 
 
 def test_listing_is_free_of_the_files_order_and_follows_each_record(write, make_adapter):
