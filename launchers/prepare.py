@@ -16,7 +16,7 @@ from launchers.jobs import Job, build_stage
 from launchers.plan import Selection, UnitPlan
 from mmassist.core.errors import ConfigError
 from mmassist.core.fingerprint import iter_differences
-from mmassist.core.item import Geometry, Item, ItemKind, Listing
+from mmassist.core.item import Listing
 from mmassist.core.stage import Task
 from mmassist.datasets.assignment import assign
 from mmassist.io.atomic import read_json, write_json
@@ -150,21 +150,12 @@ def _task_row(task: Task, plan: UnitPlan, selection: Selection, home: Mapping[st
             continue  # it left for another group's task
         row: dict[str, Any] = {"key": key}
         if key in selection.items:
-            row["item"] = dataclasses.asdict(selection.items[key])
+            row["item"] = selection.items[key].to_row()
             row["side"] = selection.sides.get(key, "")
         row["todo"] = key in todo
         row["attempts"] = plan.attempts.get(key, 0)
         rows.append(row)
     return {"name": task.name, "weight": task.weight, "items": rows}
-
-
-def read_item(row: Mapping[str, Any]) -> Item:
-    """The item of an element's row."""
-    values = dict(row)
-    values["kind"] = ItemKind(values["kind"])
-    values["sources"] = tuple(values["sources"])
-    values["geometry"] = Geometry(**values["geometry"])
-    return Item(**values)
 
 
 def _manifest(job: Job, run_id: str) -> dict[str, Any]:

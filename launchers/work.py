@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from launchers.prepare import read_item
 from mmassist.core.errors import Blocked, ItemError, Kind, Skip, StageError
 from mmassist.core.item import Drop, Item
 from mmassist.core.outcome import Outcome, Status
@@ -126,7 +125,7 @@ class TaskRunner:
     ) -> None:
         key = entry["key"]
         known = self._outcomes.get(key)
-        item = read_item(entry["item"]) if "item" in entry else None
+        item = Item.from_row(entry["item"]) if "item" in entry else None
         inputs = self._context.inputs(item) if item else ""
         found = read_fragment(self._unit.fragment(task, key))
         if found is not None and (item is None or found.inputs == inputs):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 KEY_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
@@ -63,6 +65,22 @@ class Item:
 
     def __post_init__(self) -> None:
         assert KEY_PATTERN.fullmatch(self.key), f"item key {self.key!r} must match {KEY_PATTERN.pattern}"
+
+    def to_row(self) -> dict[str, Any]:
+        """Plain values for a file; not ``dataclasses.asdict``, which takes ten times as long over a million items."""
+        row = {name: getattr(self, name) for name in self.__slots__}
+        return row | {"geometry": {"rotation_deg": self.geometry.rotation_deg, "fit": self.geometry.fit}}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Item:
+        """The item that ``to_row`` made the values of."""
+        typed = {
+            "kind": ItemKind(row["kind"]),
+            "medium": Medium(row["medium"]),
+            "sources": tuple(row["sources"]),
+            "geometry": Geometry(**row["geometry"]),
+        }
+        return cls(**{**row, **typed})
 
     @property
     def weight_s(self) -> float:

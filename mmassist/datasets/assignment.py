@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from mmassist.core.errors import ConfigError
@@ -74,17 +74,13 @@ class Assignment:
         }
 
 
-@dataclass
+@dataclass(slots=True)
 class _Recording:
     name: str
-    splits: set[str] = field(default_factory=set)
-    participants: set[str] = field(default_factory=set)
+    official: str  # the source's split; a recording with parts in several counts as the one nearest to training
+    splits: tuple[str, ...]
+    participants: tuple[str, ...] = ()
     num_dialogs: int = 0
-
-    @property
-    def official(self) -> str:
-        """The source's split; a recording with parts in several counts as the one nearest to training."""
-        return next(side for side in SIDES if side in self.splits)
 
 
 def assign(
@@ -169,12 +165,17 @@ def _refill(
 def _collect(items: Iterable[Item]) -> dict[str, _Recording]:
     recordings: dict[str, _Recording] = {}
     for item in items:
-        _check(f"split of {item.key}", item.split, SIDES)
-        recording = recordings.setdefault(item.recording, _Recording(item.recording))
-        recording.splits.add(item.split)
+        if item.split not in SIDES:
+            _check(f"split of {item.key}", item.split, SIDES)
+        recording = recordings.get(item.recording)
+        if recording is None:
+            recording = recordings[item.recording] = _Recording(item.recording, item.split, (item.split,))
+        elif item.split not in recording.splits:
+            recording.splits += (item.split,)
+            recording.official = min(recording.splits, key=SIDES.index)
         recording.num_dialogs += 1
-        if item.participant:
-            recording.participants.add(item.participant)
+        if item.participant and item.participant not in recording.participants:
+            recording.participants += (item.participant,)
     return recordings
 
 
@@ -188,6 +189,8 @@ def _without_bridges(
     """
     rest = set(recordings)
     bridges: set[str] = set()
+    if not existing:
+        return _connect(recordings, rest, group_by), []
     for is_suspect in (lambda name: len(recordings[name].participants) > 1, lambda name: True):
         for group in _connect(recordings, rest, group_by):
             if len({existing[name] for name in group if name in existing}) > 1:

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from mmassist.core.item import Drop
-from mmassist.datasets.json_file import replace_surrogates
-from mmassist.datasets.source import Source, record_digest
+from mmassist.datasets.source import Source, record_digest, unordered_digest
 from mmassist.datasets.span import read_number
 
 Record = dict[str, Any]
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True)
 class Place:
-    """The stretch of the file's text that holds a recording's record."""
+    """The bytes of the file that hold a recording's record."""
 
     start: int
     end: int
-    digest: str
+    digest: str  # of the record, whatever the order of its events
     duration_s: float
 
 
 class Index:
-    """The annotation file as text, 117 MB, with the place of every recording; its parsed form is several times that.
+    """The place of every recording in the annotation file, whose 117 MB are read once and never held.
 
     ``count_usable`` tells how many events of a record can be used; it decides between two records of one recording.
     Raises ConfigError when the file is absent or no JSON list.
@@ -40,22 +37,24 @@ class Index:
         self._count_usable = count_usable
         self.places: dict[str, Place] = {}
         self.drops: list[Drop] = []
-        self._text, remark = source.read_text(file)
-        if remark:
-            self.drops.append(Drop("", file, remark))
-        for position, (record, start, end) in enumerate(self._scan()):
+        is_odd = False
+        for element in source.iter_json(file, outermost="list"):
+            is_odd = is_odd or element.is_odd
+            record, name = element.value, f"record {element.key}"
             recording = record.get("video_name") if isinstance(record, dict) else None
             if not isinstance(recording, str) or not recording.strip():
-                self.drops.append(Drop("", f"record {position}", "no video_name"))
+                self.drops.append(Drop("", name, "no video_name"))
             elif not isinstance(record.get("events"), list):
-                self.drops.append(Drop(recording.strip(), f"record {position}", "no events"))
+                self.drops.append(Drop(recording.strip(), name, "no events"))
             else:
-                place = Place(start, end, record_digest(record), read_duration(record, compat)[0])
+                place = Place(element.start, element.end, _digest(record), read_duration(record, compat)[0])
                 self._add(recording.strip(), place, record)
+        if is_odd:
+            self.drops.append(Drop("", file, "not wholly UTF-8, the odd bytes became U+FFFD"))
 
     def load(self, place: Place) -> Record:
-        """The record at a place of this index."""
-        record: Record = _decode(self._text, place.start)[0]
+        """The record at a place of this index. Raises ItemError when the file has changed since."""
+        record: Record = self._source.read_json_at(self._file, place.start, place.end)
         return record
 
     def _add(self, recording: str, place: Place, record: Record) -> None:
@@ -68,24 +67,10 @@ class Index:
                 return
         self.places[recording] = place
 
-    def _scan(self) -> Iterator[tuple[Any, int, int]]:
-        """Yield ``(record, start, end)`` for every element of the list without keeping the elements."""
-        text = self._text
-        blank = re.compile(r"[\s,]*")
-        place = len(text) - len(text.lstrip())
-        if text[place : place + 1] != "[":
-            raise self._source.refuse(self._file, "is not a JSON list of recordings")
-        place += 1
-        while True:
-            place = blank.match(text, place).end()  # type: ignore[union-attr]
-            if text[place : place + 1] == "]":
-                return
-            try:
-                record, end = _decode(text, place)
-            except (ValueError, RecursionError) as error:
-                raise self._source.refuse(self._file, f"is not valid JSON ({error})") from error
-            yield record, place, end
-            place = end
+
+def _digest(record: Record) -> str:
+    rest = {key: value for key, value in record.items() if key != "events"}
+    return record_digest(rest, unordered_digest(record["events"]))
 
 
 def read_duration(record: Record, compat: bool) -> tuple[float, str]:
@@ -118,8 +103,3 @@ def _read_clock(value: Any) -> float | None:
     numbers = [read_number(part) for part in parts.groups()] if parts else [None]
     seconds = [number * unit for number, unit in zip(numbers, (3600, 60, 1), strict=False) if number is not None]
     return read_number(round(sum(seconds), 6)) if len(seconds) == 3 else None
-
-
-def _decode(text: str, start: int) -> tuple[Any, int]:
-    record, end = json.JSONDecoder().raw_decode(text, start)
-    return (replace_surrogates(record) if _SURROGATE.search(text, start, end) else record), end

@@ -12,13 +12,15 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 CHUNK_BYTES = 4 << 20
 _BLANK = re.compile(r"[ \t\n\r]*")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNDECODABLE = re.compile("[\udc80-\udcff]")
+Outermost = Literal["any", "list", "object"]
+_BRACKETS = {"any": ("[", "{"), "list": ("[",), "object": ("{",)}
 _BOM = b"\xef\xbb\xbf"
 _decode = json.JSONDecoder().raw_decode
 
@@ -43,15 +45,15 @@ class JsonError(ValueError):
     """The file is no valid JSON, or its outermost value is no list or object."""
 
 
-def iter_elements(path: Path, opened: Collection[str] = ()) -> Iterator[Element]:
+def iter_elements(path: Path, opened: Collection[str] = (), outermost: Outermost = "any") -> Iterator[Element]:
     """Yield the entries of a JSON list or object in the file's order.
 
     ``opened`` are keys of an outermost object whose own lists or objects are walked likewise, one level down, instead
-    of being decoded whole. A key that occurs twice is yielded twice. Raises JsonError where the file stops making
-    sense, after all entries before; OSError when it cannot be read.
+    of being decoded whole. A key that occurs twice is yielded twice. Raises JsonError when the outermost value is not
+    what it has to be, and where the file stops making sense, after all entries before; OSError when it cannot be read.
     """
     with path.open("rb") as file:
-        yield from _Walker(file).walk(opened)
+        yield from _Walker(file).walk(opened, outermost)
 
 
 def read_element(path: Path, start: int, end: int) -> Any:
@@ -83,8 +85,9 @@ def replace_surrogates(value: Any) -> Any:
 
 
 def _mend(value: Any, text: str) -> Any:
-    is_suspect = not text.isascii() or ("\\u" in text and _ESCAPED_SURROGATE.search(text))
-    return replace_surrogates(value) if is_suspect else value
+    has_odd_bytes = not text.isascii() and _SURROGATE.search(text)
+    has_escapes = "\\u" in text and _ESCAPED_SURROGATE.search(text)
+    return replace_surrogates(value) if has_odd_bytes or has_escapes else value
 
 
 class _Walker:
@@ -100,21 +103,22 @@ class _Walker:
         self._is_ascii = True
         self._is_end = False
 
-    def walk(self, opened: Collection[str]) -> Iterator[Element]:
+    def walk(self, opened: Collection[str], outermost: Outermost) -> Iterator[Element]:
         head = self._file.read(len(_BOM))
         if head == _BOM:
             self._base = len(_BOM)
         else:
             self._extend(head)
+        bracket = self._peek()
+        if bracket not in _BRACKETS[outermost]:
+            what = "list or object" if outermost == "any" else outermost
+            raise JsonError(f"is not a JSON {what}, " + (f"it begins with {bracket!r}" if bracket else "it is empty"))
         yield from self._iter_container("", opened)
         if self._peek():
-            raise JsonError(f"there is more behind its end, at byte {self._offset(self._at)}")
+            raise JsonError(f"is not valid JSON, there is more behind its end at byte {self._offset(self._at)}")
 
     def _iter_container(self, parent: str, opened: Collection[str]) -> Iterator[Element]:
         bracket = self._peek()
-        if bracket not in ("[", "{"):
-            what = f"begins with {bracket!r}" if bracket else "is empty"
-            raise JsonError(f"{what}; a JSON list or object was expected")
         close = "]" if bracket == "[" else "}"
         self._at += 1
         if self._peek() == close:
@@ -135,14 +139,14 @@ class _Walker:
                 return
             if mark != ",":
                 found = f"has {mark!r}" if mark else "ends too early"
-                raise JsonError(f"{found} at byte {self._offset(self._at - 1)}")
+                raise JsonError(f"is not valid JSON, it {found} at byte {self._offset(self._at - 1)}")
 
     def _read_key(self) -> str:
         if self._peek() != '"':
-            raise JsonError(f"has no key at byte {self._offset(self._at)}")
+            raise JsonError(f"is not valid JSON, it has no key at byte {self._offset(self._at)}")
         key = str(self._decode_value()[0])
         if self._peek() != ":":
-            raise JsonError(f"has no ':' at byte {self._offset(self._at)}")
+            raise JsonError(f"is not valid JSON, it has no ':' at byte {self._offset(self._at)}")
         self._at += 1
         return key
 

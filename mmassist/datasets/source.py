@@ -17,7 +17,7 @@ from mmassist.core.annotation import Annotation, CaptionTrack, Request
 from mmassist.core.errors import ConfigError, ItemError, Kind
 from mmassist.core.fingerprint import bytes_digest, digest
 from mmassist.core.item import KEY_PATTERN, UPRIGHT, Drop, Geometry, Item, ItemKind, Listing, Medium
-from mmassist.datasets.json_file import Element, JsonError, iter_elements, read_element, replace_surrogates
+from mmassist.datasets.json_file import Element, JsonError, Outermost, iter_elements, read_element, replace_surrogates
 from mmassist.datasets.table import BadRow, iter_records
 
 WHICH = ("needed", "all")
@@ -223,11 +223,11 @@ class Source:
             return None
         return status.st_size if stat.S_ISREG(status.st_mode) else None
 
-    def iter_json(self, path: str, opened: Collection[str] = ()) -> Iterator[Element]:
+    def iter_json(self, path: str, opened: Collection[str] = (), outermost: Outermost = "any") -> Iterator[Element]:
         """Walk a large JSON file (``json_file.iter_elements``). Raises ConfigError when it is absent or no JSON."""
         found = self.require(path)
         try:
-            yield from iter_elements(found, opened)
+            yield from iter_elements(found, opened, outermost)
         except JsonError as error:
             raise self.refuse(path, str(error)) from error
         except (IsADirectoryError, PermissionError) as error:
