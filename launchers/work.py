@@ -158,6 +158,7 @@ class TaskRunner:
                 outputs = await self._stage.process(item, self._context)
                 fragment = await write_fragment(self._unit.fragment(task, item.key), item.key, inputs, outputs)
         except Skip as skip:
+            self._record_drops(item, skip.drops, attempt)
             outcome = replace(blank, status=Status.SKIPPED, reason=skip.reason, message=skip.message)
         except Blocked as blocked:
             outcome = replace(blank, status=Status.BLOCKED, reason=blocked.by, message=str(blocked))

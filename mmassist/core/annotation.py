@@ -47,7 +47,7 @@ class Annotation:
     """One dialog item's annotation; steps in time order.
 
     ``ann_ratio`` is the annotated share of ``duration_s``; ``knowledge`` the publisher's recipe or manual where one
-    ships with the source; ``known_tasks`` are all tasks of a source that does not say which recording shows
+    ships with the source; ``known_tasks`` are those the recording may show, of a source that does not say
     which; ``drops`` is what the adapter repaired or left out while reading.
     """
 
@@ -72,12 +72,13 @@ class Annotation:
 class Caption:
     """One text and what shows it.
 
-    ``member`` is the place in the media item's ``sources`` (images and clips); ``time_s`` the moment in a video.
-    ``record`` is the source's own name of the record.
+    ``member`` is the place in the media item's ``sources`` (images and clips) and ``file`` what has to stand there;
+    ``time_s`` is the moment in a video. ``record`` is the source's own name of the record.
     """
 
     text: str
     member: int = 0
+    file: str = ""
     time_s: float | None = None
     record: str = ""
 

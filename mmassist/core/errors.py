@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmassist.core.item import Drop
 
 
 class Kind(StrEnum):
@@ -33,12 +38,16 @@ class ItemError(Exception):
 
 
 class Skip(Exception):
-    """A decision not to produce an item, with a reason from a small vocabulary (``no_video``, ``low_coverage``)."""
+    """A decision not to produce an item, with a reason from a small vocabulary (``no_video``, ``low_coverage``).
 
-    def __init__(self, reason: str, message: str = ""):
+    ``drops`` are the records that left too little of it.
+    """
+
+    def __init__(self, reason: str, message: str = "", drops: Sequence[Drop] = ()):
         super().__init__(message or reason)
         self.reason = reason
         self.message = message or reason
+        self.drops = drops
 
 
 class Blocked(Exception):

@@ -5,10 +5,12 @@ The reference has no reader for this source, so ``compat`` changes nothing here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from mmassist.core.adapter import Need, RawRecord
 from mmassist.core.annotation import Annotation, Step
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
@@ -16,6 +18,8 @@ from mmassist.datasets.captaincook4d_files import Files, iter_records, read_leng
 from mmassist.datasets.captaincook4d_recipe import clean_description, order_steps
 from mmassist.datasets.source import DialogAdapter, DialogConfig, record_digest
 from mmassist.datasets.span import covered_share, fit_span, read_number
+
+_REPOSITORY = "https://github.com/CaptainCook4D/annotations"
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,18 @@ class Adapter(DialogAdapter):
     """Read the annotation repository's JSON files; all of them together are a few megabytes."""
 
     config: Config
+
+    def list_needs(self) -> Sequence[Need]:
+        """The files of the publisher's annotation repository."""
+        config = self.config
+        return (
+            Need(config.steps_file, "steps with times, per recording", page=_REPOSITORY),
+            Need(config.activities_file, "recipe and person of each recording", page=_REPOSITORY),
+            Need(config.errors_file, "what went wrong in a step", page=_REPOSITORY),
+            Need(config.videos_file, "lengths of the videos", page=_REPOSITORY),
+            Need(config.split_file, "the official train, val and test", page=_REPOSITORY),
+            Need(f"{config.graph_dir}/*.json", "order of a recipe's steps", is_required=False, page=_REPOSITORY),
+        )
 
     def list_items(self, which: str = "needed") -> Listing:
         """Items of all recordings that are annotated and in the split file.
@@ -89,6 +105,24 @@ class Adapter(DialogAdapter):
             knowledge=self._render_recipe(title, records, recording, drops),
             drops=tuple(drops),
         )
+
+    def load_records(self, item: Item) -> Sequence[RawRecord]:
+        """Everything raw about the recording, file by file. Raises ItemError when it is not annotated."""
+        records = self._records(item.recording)
+        if not isinstance(records["steps"], list):
+            raise ItemError(Kind.PERMANENT, f"{item.recording} is not in {self.config.steps_file}")
+        return tuple(self._iter_raw(item.recording, records))
+
+    def _iter_raw(self, recording: str, records: dict[str, Any]) -> Iterator[RawRecord]:
+        config = self.config
+        for position, step in enumerate(records["steps"]):
+            yield RawRecord(f"{config.steps_file} {recording} steps[{position}]", step)
+        yield RawRecord(f"{config.activities_file} {recording}", records["activity"])
+        for position, entry in enumerate(records["errors"]):
+            yield RawRecord(f"{config.errors_file} {recording} step_annotations[{position}]", entry)
+        yield RawRecord(f"{config.videos_file} {recording}", records["video"])
+        title = self._files.title(recording)[0]
+        yield RawRecord(f"{config.graph_dir} {title}", self._files.graph(title)[0])
 
     def _render_recipe(self, title: str, records: dict[str, Any], recording: str, drops: list[Drop]) -> str:
         """Title and numbered steps in an order that the recipe's task graph allows."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from mmassist.core.adapter import Need, RawRecord
 from mmassist.core.annotation import Annotation, Step, Substep
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
@@ -42,6 +44,15 @@ class Adapter(DialogAdapter):
 
     config: Config
 
+    def list_needs(self) -> Sequence[Need]:
+        """The annotation file and the split lists."""
+        return (
+            Need(self.config.annotation_file, "annotations of all recordings of train and val"),
+            Need(self.config.train_list, "names of the training recordings"),
+            Need(self.config.val_list, "names of the validation recordings"),
+            Need(self.config.test_list, "names of the recordings that are held out", is_required=False),
+        )
+
     def list_items(self, which: str = "needed") -> Listing:
         """Items of all annotated recordings in the train and val lists.
 
@@ -69,6 +80,17 @@ class Adapter(DialogAdapter):
         if place is None:
             raise ItemError(Kind.PERMANENT, f"{item.recording} is not in {self.config.annotation_file}")
         return self._parse(self._index.load(place), item)
+
+    def load_records(self, item: Item) -> Sequence[RawRecord]:
+        """The recording's facts, then its events in the file's order. Raises ItemError like ``load_annotation``."""
+        place = self._index.places.get(item.recording)
+        if place is None:
+            raise ItemError(Kind.PERMANENT, f"{item.recording} is not in {self.config.annotation_file}")
+        record = self._index.load(place)
+        where = f"{self.config.annotation_file} {item.recording}"
+        facts = {key: value for key, value in record.items() if key != "events"}
+        events = [RawRecord(f"{where} events[{n}]", event) for n, event in enumerate(record["events"])]
+        return (RawRecord(where, facts), *events)
 
     def _list_one(self, recording: str, split: str, place: Place) -> Item:
         found = re.match(self.config.participant_pattern, recording)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mmassist.core.adapter import Need, RawRecord
 from mmassist.core.annotation import Annotation, Step, Substep
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
@@ -45,6 +46,21 @@ class Adapter(DialogAdapter):
     """Read one folder per recording."""
 
     config: Config
+
+    def list_needs(self) -> Sequence[Need]:
+        """The files of the recordings' folders, and the recipes."""
+        folders = self.config.recipe_dirs
+        folder = folders[0] if len(folders) == 1 else "*"
+        return (
+            Need(f"T*/{_TIMING}", "first and last tick of each video"),
+            Need(f"T*/{_STEPS}", "steps with their ticks"),
+            Need(f"T*/{_SPEECH['assistant']}", "what the instructor says", is_required=False),
+            Need(f"T*/{_SPEECH['user']}", "what the user says", is_required=False),
+            *(
+                Need(f"{folder}/{recipe.file}", f"recipe: {recipe.title}; without it a short list is used", False)
+                for recipe in RECIPES
+            ),
+        )
 
     def list_items(self, which: str = "needed") -> Listing:
         """Items of all recording folders with a readable clock and step file.
@@ -100,6 +116,18 @@ class Adapter(DialogAdapter):
             ann_ratio=(summed_share if self.compat else covered_share)(spans, duration_s),
             knowledge=load_knowledge(recipe, self._recipe_texts(recipe, drops))[0],
             drops=tuple(drops),
+        )
+
+    def load_records(self, item: Item) -> Sequence[RawRecord]:
+        """The cells of every row, file by file. Raises ItemError when the recording's folder holds none of them."""
+        texts = self._read_texts(item.recording, [])
+        if not texts:
+            raise ItemError(Kind.PERMANENT, f"{item.recording}: none of its files is there")
+        return tuple(
+            RawRecord(f"{item.recording}/{file} line {number}", line.split("\t"))
+            for file, text in texts.items()
+            for number, line in enumerate(text.splitlines(), 1)
+            if line.strip()
         )
 
     def _choose_recipe(self, rows: list[Row], steps: Iterable[Step], recording: str, drops: list[Drop]) -> Recipe:

@@ -13,6 +13,8 @@ from mmassist.dialog.schemas import MAX_TIME_S
 
 # The reference writes WTaG's utterances at the start of the line and every other source's behind a blank.
 _REFERENCE_FLUSH_LEFT = frozenset({"wtag"})
+# The reference ends every window of Assembly101 this much early, so that late turns fall out of it.
+_REFERENCE_SHORTER_S = {"assembly101": 1.0}
 
 MAX_TEXT_CHARS = 2000  # of one text in a description; the sources' own summaries have fewer than 1000
 _FAR_S = 1e9  # times are cut to this before arithmetic that cannot hold them
@@ -58,10 +60,10 @@ def render_description(annotation: Annotation, compat: bool) -> str:
 def cut_clips(annotation: Annotation, rule: ClipRule, compat: bool) -> list[Clip]:
     """Cut the steps, in order and without gaps, into generation windows.
 
-    Reference: a window runs from its first step's start to its last step's end, a step with substeps counts as those
-    alone, and nothing is said about what lies between windows. Corrected: a window also covers its substeps, ends
-    where the next one starts at the latest, has a length (steps of a single instant join their neighbours) and bounds
-    of one decimal, as the prompt states them.
+    Reference: a window runs from its first step's start to its last step's end (Assembly101's a second less), a step
+    with substeps counts as those alone, and nothing is said about what lies between windows. Corrected: a window also
+    covers its substeps, ends where the next one starts at the latest, has a length (steps of a single instant join
+    their neighbours) and bounds of one decimal, as the prompt states them.
 
     Raises ItemError for a window that reaches beyond MAX_TIME_S, where no answer's schema has times.
     """
@@ -74,6 +76,7 @@ def cut_clips(annotation: Annotation, rule: ClipRule, compat: bool) -> list[Clip
         after = len(annotation.steps) if rule.num_after is None else min(len(annotation.steps), last + rule.num_after)
         if compat:
             start, end = annotation.steps[first].start_s, annotation.steps[last - 1].end_s
+            end -= _REFERENCE_SHORTER_S.get(annotation.dataset, 0.0)
         else:
             start, end = _window(annotation, groups, index)
         if max(start, end) > MAX_TIME_S:

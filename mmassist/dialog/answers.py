@@ -51,6 +51,11 @@ def read_label(answer: Any) -> tuple[int, list[str]]:
     return int(answer["label"]), []
 
 
+def read_match(answer: Any) -> tuple[int, list[str]]:
+    """The number of the task that was recognised, from 1; the schema keeps it among those that were offered."""
+    return int(answer["task"]), []
+
+
 def read_summary(answer: Any, compat: bool) -> tuple[str, list[str]]:
     """One line of progress."""
     summary = parse_summary(answer if compat else answer["summary"], compat)

@@ -31,6 +31,11 @@ def given_knowledge(annotation: Annotation) -> Knowledge:
     return Knowledge(" ".join(annotation.goal.split()), (), annotation.knowledge.strip())
 
 
+def known_tasks(annotation: Annotation) -> list[Knowledge]:
+    """The tasks that the source says a recording may show, in its order."""
+    return [Knowledge(task.title, task.steps) for task in annotation.known_tasks]
+
+
 def knowledge_of_answer(answer: Mapping[str, Any]) -> tuple[Knowledge, list[str]]:
     """Knowledge from an answer to a goal or consolidation prompt, and the reasons against it."""
     goal = " ".join(answer["task"].replace("*", "").split())

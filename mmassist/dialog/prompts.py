@@ -109,7 +109,7 @@ def dialog_prompt(scene: Scene, clip: Clip, speaker: Speaker, history: Sequence[
         goal=scene.knowledge.goal,
         description=clip.text,
         knowledge_block="" if scene.compat else known,
-        guidance=templates.GUIDANCE[scene.guidance],
+        guidance=_guidance(scene),
         user_behaviour=templates.USER_BEHAVIOUR[speaker.user_type],
         history_block=shown,
         start=f"{clip.start_s:.1f}",
@@ -131,6 +131,11 @@ def dialog_prompt(scene: Scene, clip: Clip, speaker: Speaker, history: Sequence[
     }
     schema = None if scene.compat else schemas.dialog_schema()
     return _prompt("dialog", templates.WRITER_SYSTEM, user, schema, payload)
+
+
+def _guidance(scene: Scene) -> str:
+    is_needed = scene.annotation.has_mistake or scene.guidance not in templates.ONLY_WITH_MISTAKES
+    return templates.GUIDANCE[scene.guidance] if is_needed else ""
 
 
 def refine_prompt(scene: Scene, clip: Clip, speaker: Speaker, turns: Sequence[Turn]) -> Prompt:

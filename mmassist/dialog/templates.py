@@ -145,6 +145,7 @@ USER_BEHAVIOUR = {
     "talk_more": "is talkative: asks and remarks things, about the task and beside it, at about two steps in five.",
 }
 
+ONLY_WITH_MISTAKES = frozenset({"assembly101", "captaincook4d"})  # guidance that says nothing where nothing went wrong
 GUIDANCE = {  # what the annotations of a source need on top; another source may choose the closest one
     "none": "",
     "wtag": """\

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 from mmassist.core.rng import rng
 from mmassist.packing.chat_format import ChatFormat
-from mmassist.packing.conversation import Frames, Message, Turn, frame_span
+from mmassist.packing.conversation import Frames, Message, Turn, frame_span, num_frames_of
 from mmassist.packing.wording import PERSONAS, SUMMARY_PERSONA, SUMMARY_REQUEST, knowledge_text
 
 
 @dataclass(frozen=True)
 class SplitRules:
-    """What a sample may hold: ``max_seq_len`` 0 is no limit, ``keep_context_s`` the least and most kept of a wait."""
+    """What a sample may hold: ``max_seq_len`` 0 is no limit, ``keep_context_s`` the least and most kept of a wait.
+
+    ``personas`` are the sentences of which each sample's system message begins with one.
+    """
 
     max_seq_len: int
     keep_context_s: tuple[float, float]
@@ -21,6 +24,7 @@ class SplitRules:
     has_summary: bool
     is_summary_only: bool
     seed: int
+    personas: tuple[str, ...] = PERSONAS
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,16 @@ class Draft:
         assert found is not None, "every assistant turn has a frame before it"
         return found
 
+    def check(self, seq_len: int, max_seq_len: int, num_stored: int) -> None:
+        """Assert what every sample promises: ``seq_len`` tokens fit, frames follow on each other and are stored."""
+        start, end = self.span
+        assert num_frames_of(self.turns) == end - start, "runs of frames follow on each other"
+        assert end <= num_stored, "every frame is in the store"
+        assert not max_seq_len or seq_len <= max_seq_len, "the splitter keeps the budget"
+
 
 class Drafter:
-    """The parts of one dialog's samples. Draws depend on seed, item, dialog and sample alone."""
+    """The parts of one dialog's or caption item's samples. Draws depend on seed, item, dialog and sample alone."""
 
     def __init__(self, rules: SplitRules, chat: ChatFormat, item_key: str, user_id: str, knowledge: str, fps: float):
         self.rules = rules
@@ -66,7 +77,7 @@ class Drafter:
         if self.rules.is_summary_only:
             persona = SUMMARY_PERSONA
         else:
-            persona = rng("persona", *self._key, clip_idx).choice(PERSONAS)
+            persona = rng("persona", *self._key, clip_idx).choice(self.rules.personas)
         knowledge = knowledge_text(self._knowledge) if with_knowledge and self._knowledge else ""
         return Message("system", " ".join(part for part in (persona, progress, knowledge) if part))
 

@@ -10,22 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mmassist.core.seconds import FRAMES_PER_SECOND
+from mmassist.core.annotation import Caption, Request
 from mmassist.packing.chat_format import ChatFormat
 from mmassist.packing.conversation import Frames, Message, Turn
 from mmassist.packing.draft import Draft, SplitRules
+from mmassist.packing.frame_store import FrameStore, GroupStore
 
 SCHEMA_VERSION = 1
-
-
-@dataclass(frozen=True)
-class FrameStore:
-    """The frames of the dialog's recording. ``is_partial``: only what could be read of a damaged video."""
-
-    key: str
-    num_frames: int
-    fps: float = FRAMES_PER_SECOND
-    is_partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,19 +39,76 @@ class Dialog:
     is_scripted: bool = False  # by the demonstration's dialog engine, not by a language model
 
 
+@dataclass(frozen=True)
+class CaptionItem:
+    """The captions of one item, and what is known about them.
+
+    ``offset_s``: where the captions' clock begins on the media's.
+    """
+
+    dataset: str
+    item_key: str
+    video_uid: str
+    side: str  # train, val or test
+    request: Request
+    captions: tuple[Caption, ...]
+    offset_s: float = 0.0
+    weight: float = 1.0
+    generator: str = ""
+    is_scripted: bool = False
+
+
 def build_record(
     draft: Draft, dialog: Dialog, store: FrameStore, rules: SplitRules, chat: ChatFormat, seq_len: int, compat: bool
 ) -> dict[str, Any]:
-    """Describe one sample of ``seq_len`` tokens as plain JSON values."""
+    """Describe one sample of a dialog, ``seq_len`` tokens, as plain JSON values."""
+    metadata = {
+        "user_type": dialog.user_type,
+        "user_id": dialog.user_id,
+        "task_goal": dialog.goal,
+        "knowledge": dialog.knowledge,
+        "progress": draft.progress,
+        "add_knowledge": rules.has_knowledge,
+        "has_summary": bool(draft.tail),
+        "summary_only": rules.is_summary_only,
+        "quality": dialog.quality,
+    }
+    return _describe(draft, dialog, store, rules, chat, seq_len, metadata, compat)
+
+
+def build_caption_record(
+    draft: Draft,
+    item: CaptionItem,
+    store: FrameStore | GroupStore,
+    rules: SplitRules,
+    chat: ChatFormat,
+    seq_len: int,
+    num_captions: int,
+) -> dict[str, Any]:
+    """Describe one sample of captions, ``seq_len`` tokens, as plain JSON values."""
+    metadata = {"request": str(item.request), "captions": num_captions}
+    return _describe(draft, item, store, rules, chat, seq_len, metadata)
+
+
+def _describe(
+    draft: Draft,
+    origin: Dialog | CaptionItem,
+    store: FrameStore | GroupStore,
+    rules: SplitRules,
+    chat: ChatFormat,
+    seq_len: int,
+    metadata: dict[str, Any],
+    compat: bool = False,
+) -> dict[str, Any]:
     start, end = draft.span
     limit = rules.max_seq_len
     return {
         "schema_version": SCHEMA_VERSION,
-        "dataset": dialog.dataset,
-        "video_uid": dialog.video_uid,
+        "dataset": origin.dataset,
+        "video_uid": origin.video_uid,
         "clip_idx": draft.clip_idx,
-        "split": dialog.side,
-        "weight": dialog.weight,
+        "split": origin.side,
+        "weight": origin.weight,
         "frames_file": f"frames/{store.key}",
         "frames": {"unit": "frames", "key": store.key, "is_partial": store.is_partial},
         "max_seq_len": limit,
@@ -80,19 +128,9 @@ def build_record(
             "pad_id": chat.tokenizer.eot_id,
             "separator_id": chat.separator_id,
         },
-        "generator": dialog.generator,
-        "is_scripted": dialog.is_scripted,
-        "metadata": {
-            "user_type": dialog.user_type,
-            "user_id": dialog.user_id,
-            "task_goal": dialog.goal,
-            "knowledge": dialog.knowledge,
-            "progress": draft.progress,
-            "add_knowledge": rules.has_knowledge,
-            "has_summary": bool(draft.tail),
-            "summary_only": rules.is_summary_only,
-            "quality": dialog.quality,
-        },
+        "generator": origin.generator,
+        "is_scripted": origin.is_scripted,
+        "metadata": metadata,
     }
 
 

@@ -1,4 +1,4 @@
-"""What became of the frames and turns of one dialog item: how full its samples are, and what was left out and why.
+"""What became of one dialog item's frames, turns and captions: how full its samples are, what was left out and why.
 
 Every count is a flat number that adds up over items, tasks and sources: ``tokens / capacity_tokens`` is the fill rate.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from mmassist.core.annotation import Caption
 from mmassist.packing.conversation import Frames, Message, Turn
 
 FILL_BINS = 10
@@ -18,12 +19,16 @@ class FillReport:
 
     ``samples``, ``tokens``, ``capacity_tokens`` (L per sample; the length itself where L is unlimited), ``frames``,
     ``turns``, ``answers`` (assistant turns among them), ``dialogs``, ``summaries``; ``fill_<n>0`` is a histogram of
-    samples over the fill rate in steps of a tenth. ``dropped_<unit>_<reason>`` counts what was left out, with units
-    ``dialogs``, ``turns``, ``frames`` and ``samples``; ``dropped_answers`` the assistant turns among the turns.
+    samples over the fill rate in steps of a tenth; ``captions`` those of images, clips and narrations, several of which
+    may be one turn. ``dropped_<unit>_<reason>`` counts what was left out, with units ``dialogs``, ``turns``,
+    ``frames``, ``samples`` and ``captions``; ``dropped_answers`` the assistant turns among the turns.
+
+    ``captions_left_out`` names the captions that were left out, with the reason of each.
     """
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
+        self.captions_left_out: list[tuple[Caption, str]] = []
 
     def count_dialog(self) -> None:
         self._counts["dialogs"] += 1
@@ -55,6 +60,11 @@ class FillReport:
         self.drop("turns", reason, len(messages))
         self.count("dropped_answers", sum(m.is_assistant for m in messages))
         self.drop("frames", reason, sum(t.num_frames for t in turns if isinstance(t, Frames)))
+
+    def drop_captions(self, captions: Sequence[Caption], reason: str) -> None:
+        """Leave out captions."""
+        self.drop("captions", reason, len(captions))
+        self.captions_left_out += [(caption, reason) for caption in captions]
 
     def stats(self) -> dict[str, float]:
         """All counts, sorted by name."""

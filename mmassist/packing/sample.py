@@ -13,11 +13,12 @@ from mmassist.core.item import KEY_PATTERN
 from mmassist.core.seconds import FRAMES_PER_SECOND, frame_at
 from mmassist.core.stage_config import StageConfig
 from mmassist.packing.chat_format import ChatFormat
-from mmassist.packing.conversation import Message, Turn, frame_span, merge_runs, num_frames_of
+from mmassist.packing.conversation import Message, Turn, frame_span, merge_runs
 from mmassist.packing.draft import Draft, Drafter, SplitRules
+from mmassist.packing.frame_store import FrameStore
 from mmassist.packing.indexing import index_conversation, index_like_reference, insert_knowledge
 from mmassist.packing.labels import build_labels
-from mmassist.packing.record import Dialog, FrameStore, build_record
+from mmassist.packing.record import Dialog, build_record
 from mmassist.packing.reference_splitting import split_like_reference
 from mmassist.packing.report import FillReport
 from mmassist.packing.splitting import split_conversation
@@ -145,10 +146,7 @@ class SampleBuilder:
         report: FillReport,
     ) -> Sample:
         seq_len, limit = len(input_ids), self.rules.max_seq_len
-        start, end = draft.span
-        assert num_frames_of(draft.turns) == end - start, "runs of frames follow on each other"
-        assert end <= store.num_frames, "every frame is in the store"
-        assert not limit or seq_len <= limit, "the splitter keeps the budget"
+        draft.check(seq_len, limit, store.num_frames)
         labels = build_labels(input_ids, draft.turns, ranges, self.chat, with_silence=not self.setup.summary_only)
         record = build_record(draft, dialog, store, self.rules, self.chat, seq_len, self.compat)
         report.count_sample(seq_len, limit, draft.turns)

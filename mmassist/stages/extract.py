@@ -1,4 +1,4 @@
-"""extract: a recording's video to square JPEGs at exactly 2 FPS, with the presentation time of every picture."""
+"""extract: videos, clips and pictures to square JPEGs, of what moves exactly 2 a second with their times."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any, Literal
 from mmassist.core.config import build, transient
 from mmassist.core.errors import ItemError, Kind, Skip
 from mmassist.core.fingerprint import canonical_json
-from mmassist.core.item import Item, ItemKind
+from mmassist.core.item import Item, ItemKind, Medium
 from mmassist.core.stage import Context, Member, Outputs, Stage
 from mmassist.core.stage_config import StageConfig
 from mmassist.video.config import VideoConfig
 from mmassist.video.decoder import Decoder
 from mmassist.video.extract import name_of
+from mmassist.video.group import CUT_SHORT, MISSING, UNREADABLE, FrameGroup
 
 # How far a source's length and its video's may lie apart, whichever is more: clocks are stopped before cameras.
 LENGTH_TOLERANCE_S = 5.0
@@ -40,7 +41,7 @@ class ExtractConfig(StageConfig, VideoConfig):
 
 
 class Extract(Stage):
-    """Members per item: ``000000.jpg`` … and ``video.json`` (source, geometry, ``pts_s`` per frame)."""
+    """Members per item: ``000000.jpg`` … and ``video.json`` (where each frame is from, and its time)."""
 
     name = "extract"
     version = 1
@@ -62,15 +63,57 @@ class Extract(Stage):
             self._decoder = None
 
     async def process(self, item: Item, ctx: Context) -> Outputs:
-        """Decode the item's sources as one timeline. Raises Skip(no_video), or ItemError for a damaged file."""
+        """Decode the item's sources: a video as one timeline, clips and pictures each on its own.
+
+        Raises Skip(no_video) when nothing is there, ItemError for a damaged video and for a group without one sound
+        file; of a group only while its members are read.
+        """
+        if self._decoder is None:
+            self._decoder = Decoder(self.configs["extract"].video)
+        if item.medium is not Medium.VIDEO:
+            outputs = Outputs(())
+            outputs.members = _iter_group(self._decoder, item, ctx, self.configs["extract"], outputs)
+            return outputs
         paths = [ctx.data_root / source for source in item.sources]
         for path in paths:
             if not path.exists():
                 raise Skip("no_video", f"{path.relative_to(ctx.data_root)} does not exist")
-        if self._decoder is None:
-            self._decoder = Decoder(self.configs["extract"].video)
         stats: dict[str, float] = {}
         return Outputs(_iter_members(self._decoder, paths, item, ctx, self.configs["extract"], stats), stats)
+
+
+def _iter_group(
+    decoder: Decoder, item: Item, ctx: Context, config: ExtractConfig, outputs: Outputs
+) -> Iterator[Member]:
+    group = FrameGroup(decoder, item, ctx.compat)
+    for source in item.sources:
+        for index, jpeg in group.read(ctx.data_root / source, source):
+            yield f"{index:06d}.jpg", jpeg
+    group.check()
+    problems = group.problems()
+    info = {
+        "key": item.key,
+        "dataset": item.dataset,
+        "recording": item.recording,
+        "licence": item.licence,
+        "medium": item.medium,
+        "fps": config.fps if item.medium is Medium.CLIPS else None,
+        "size": config.size,
+        "num_frames": group.num_frames,
+        "members": group.members,
+        "problems": problems,
+        "partial": bool(problems),
+    }
+    outputs.drops += group.drops
+    outputs.stats |= {
+        "frames": group.num_frames,
+        "members": len(group.members),
+        "video_s": group.readable_s,
+        "dropped_clips" if item.medium is Medium.CLIPS else "dropped_pictures": group.num_drops(MISSING, UNREADABLE),
+    }
+    if item.medium is Medium.CLIPS:
+        outputs.stats["partial_videos"] = group.num_drops(CUT_SHORT)
+    yield "video.json", canonical_json(info).encode()
 
 
 def _iter_members(

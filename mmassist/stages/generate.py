@@ -19,9 +19,9 @@ from mmassist.core.stage_config import StageConfig
 from mmassist.datasets import build_dataset_config
 from mmassist.dialog import prompts, templates
 from mmassist.dialog.annotation import Clip, ClipRule, cut_clips
-from mmassist.dialog.answers import read_dialog, read_label, read_refined, read_summary
+from mmassist.dialog.answers import read_dialog, read_label, read_match, read_refined, read_summary
 from mmassist.dialog.checking import Window, check_turns
-from mmassist.dialog.knowledge import Knowledge, given_knowledge, knowledge_of_answer, majority
+from mmassist.dialog.knowledge import Knowledge, given_knowledge, knowledge_of_answer, known_tasks, majority
 from mmassist.dialog.progress import render_progress
 from mmassist.dialog.prompts import Prompt, Scene, Speaker
 from mmassist.dialog.record import Conversation, Provenance, build_record, make_user_id
@@ -48,7 +48,7 @@ class GenerateConfig(StageConfig):
     clip_before: int | None = None
     clip_after: int | None = None
     guidance: str = "none"
-    goal_method: Literal["infer", "given"] = "infer"
+    goal_method: Literal["infer", "given", "match"] = "infer"
     label_filter: bool = False
     temperature: float = 0.5
     top_p: float = 0.95
@@ -177,6 +177,8 @@ class Simulation:
             if not given.goal:
                 raise ItemError(Kind.PERMANENT, "generate.goal_method is 'given', but the source gives no goal")
             return given
+        if self.config.goal_method == "match":
+            return await self._match_task()
         prompt = prompts.goal_prompt(self.annotation, self.compat)
         request = self._request(prompt, "goal", num_samples=self.config.num_repeats)
         candidates = await ask_samples(self.ctx.llm, request, knowledge_of_answer, self.tally)
@@ -184,6 +186,15 @@ class Simulation:
             return candidates[0]
         prompt = prompts.consolidate_prompt(self.annotation, candidates)
         return await ask_validated(self.ctx.llm, self._request(prompt, "consolidate"), knowledge_of_answer, self.tally)
+
+    async def _match_task(self) -> Knowledge:
+        tasks = known_tasks(self.annotation)
+        if not tasks:
+            raise ItemError(Kind.PERMANENT, "generate.goal_method is 'match', but the source names no tasks")
+        prompt = prompts.match_prompt(self.annotation, tasks, self.compat)
+        request = self._request(prompt, "match", num_samples=self.config.num_repeats)
+        votes = await ask_samples(self.ctx.llm, request, read_match, self.tally)
+        return tasks[majority(votes)[0] - 1]
 
     async def _label_video(self, scene: Scene) -> dict[str, int]:
         request = self._request(prompts.label_prompt(scene), "label", num_samples=self.config.num_repeats)

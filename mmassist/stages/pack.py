@@ -1,4 +1,4 @@
-"""pack: the selected dialogs of a recording to token samples with labels, one group of shard members per sample."""
+"""pack: dialogs or captions to token samples with labels, one group of shard members per sample."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
+from mmassist.core.adapter import Content
+from mmassist.core.annotation import Request
 from mmassist.core.config import build
 from mmassist.core.errors import ItemError, Kind, Skip
 from mmassist.core.fingerprint import canonical_json
-from mmassist.core.item import KEY_PATTERN, Item, ItemKind
+from mmassist.core.item import KEY_PATTERN, Drop, Item, ItemKind
 from mmassist.core.stage import Context, Member, Outputs, Section, Stage
+from mmassist.datasets import adapter_class, build_dataset_config
 from mmassist.dialog.record import read_record
 from mmassist.io.npy import npy_bytes
+from mmassist.packing.caption_sample import CaptionBuilder
 from mmassist.packing.chat_format import ChatFormat
 from mmassist.packing.conversation import load_messages
 from mmassist.packing.features import FeatureReader
+from mmassist.packing.frame_store import load_frame_store, load_store
 from mmassist.packing.indexing import shift
-from mmassist.packing.record import Dialog, FrameStore
+from mmassist.packing.record import CaptionItem, Dialog
 from mmassist.packing.report import FillReport
 from mmassist.packing.sample import (
     PackConfig,
@@ -37,12 +42,32 @@ from mmassist.packing.tokenizer import (
 )
 from mmassist.packing.wording import wording_revision
 
+# What the output folders of captions begin with: the names of the reference's files.
+PREFIXES = {
+    Request.NARRATE_WEARER: "narration",
+    Request.DESCRIBE_CLIP: "narration",
+    Request.CAPTION_IMAGE: "caption",
+    Request.LIST_OBJECTS: "detection",
+}
+# How the ledger of drops says why a caption is in no sample.
+DROP_REASONS = {
+    "empty": "no text",
+    "no_time": "no time",
+    "no_picture": "picture missing or unreadable",
+    "after_end": "beyond the video",
+    "too_long": "too long for a sample",
+}
+
 
 class Pack(Stage):
-    """Members of one sample: ``<user_id>-<clip>.{features.npy,input_ids.npy,json,labels.npy}``.
+    """Members of one sample: ``<name>.{features.npy,input_ids.npy,json,labels.npy}``.
 
-    The plain webdataset package groups them as one sample with key ``<item key>/<user_id>-<clip>``; nothing else lies
-    in the shards, so a loop over them sees samples only. What was left out is in the task's statistics.
+    ``name`` is ``<user_id>-<clip>`` for dialogs and ``<clip>`` for captions. The plain webdataset package groups the
+    members as one sample with key ``<item key>/<name>``; nothing else lies in the shards, so a loop over them sees
+    samples only. What was left out is in the task's statistics.
+
+    What the source holds decides what is read, and which settings count: the setup is one of dialogs alone. The
+    source's own settings already count through ``generate`` where dialogs are read.
     """
 
     name: ClassVar[str] = "pack"
@@ -50,53 +75,98 @@ class Pack(Stage):
     kind: ClassVar[ItemKind] = ItemKind.DIALOG
     reads: ClassVar[tuple[str, ...]] = ("extract", "generate", "split")
     sections: ClassVar[dict[str, Section]] = {
+        "dataset": build_dataset_config,
         "pack": partial(build, PackConfig),
         "setup": build_setup_config,
         "tokenizer": build_tokenizer_config,
     }
 
     def __init__(self, configs: dict[str, Any]):
-        super().__init__(configs)
+        self._request = _request_of(configs)
+        unused = "dataset" if self._request is None else "setup"
+        super().__init__({name: config for name, config in configs.items() if name != unused})
         self._config: PackConfig = configs["pack"]
         self._setup: SetupConfig = configs["setup"]
         self._tokenizer: TokenizerConfig = configs["tokenizer"]
-        self._builder: SampleBuilder | None = None
+        self._dialog_builder: SampleBuilder | None = None
+        self._caption_builder: CaptionBuilder | None = None
+        if self._request is not None:
+            self.reads = ("extract",)  # type: ignore[misc]
+            self.reads_source = True
         if self._config.include_features:
-            self.reads = (*type(self).reads, "encode")  # type: ignore[misc]
+            self.reads = (*self.reads, "encode")  # type: ignore[misc]
 
     @classmethod
     def folder(cls, configs: dict[str, Any]) -> str:
         config: PackConfig = configs["pack"]
-        setup: SetupConfig = configs["setup"]
+        request = _request_of(configs)
+        if request is None:
+            prefix, limit = configs["setup"].name, sequence_limit(config, configs["setup"])
+        else:
+            prefix, limit = PREFIXES[request], config.max_seq_len
         suffix = "" if config.separator in ("", "none") else "+SEP"
-        return f"prepared/{setup.name}_L{sequence_limit(config, setup)}_I{config.image_tokens}{suffix}"
+        return f"prepared/{prefix}_L{limit}_I{config.image_tokens}{suffix}"
 
     def check(self) -> None:
         check_tokenizer(self._tokenizer)
 
     def revision(self) -> dict[str, Any]:
-        return {"tokenizer": tokenizer_revision(self._tokenizer), "wording": wording_revision()}
+        return {"tokenizer": tokenizer_revision(self._tokenizer), "wording": wording_revision(self._request)}
 
     def group(self, item: Item, split: str) -> str:
         return split
 
     def setup(self, ctx: Context) -> None:
         chat = ChatFormat(build_tokenizer(self._tokenizer), self._config.image_tokens, self._config.separator)
-        self._builder = SampleBuilder(self._config, self._setup, chat, ctx.compat)
+        if self._request is None:
+            self._dialog_builder = SampleBuilder(self._config, self._setup, chat, ctx.compat)
+        else:
+            self._caption_builder = CaptionBuilder(self._config, self._request, chat)
 
     async def process(self, item: Item, ctx: Context) -> Outputs:
-        assert self._builder is not None, "setup() comes first"
-        store = _frame_store(item, ctx)
         report = FillReport()
-        samples: list[Sample] = []
-        for dialog in self._dialogs(item, ctx, report):
-            samples += self._builder.build(dialog, store, report)
+        drops: list[Drop] = []
+        if self._request is None:
+            samples = self._pack_dialogs(item, ctx, report)
+        else:
+            samples, drops = self._pack_captions(item, self._request, ctx, report)
         if not samples:
             raise Skip("no_samples", report.reasons())
         features = None
         if self._config.include_features:
-            features = FeatureReader(ctx.read("encode", store.key), self._config.image_tokens)
-        return Outputs(members=_iter_members(samples, features), stats=report.stats())
+            features = FeatureReader(ctx.read("encode", _media_key(item)), self._config.image_tokens)
+        return Outputs(members=_iter_members(samples, features), stats=report.stats(), drops=drops)
+
+    def _pack_captions(
+        self, item: Item, request: Request, ctx: Context, report: FillReport
+    ) -> tuple[list[Sample], list[Drop]]:
+        assert self._caption_builder is not None, "setup() comes first"
+        track = ctx.adapter.load_captions(item)
+        captions = CaptionItem(
+            dataset=item.dataset,
+            item_key=item.key,
+            video_uid=_media_key(item),
+            side=ctx.side(item),
+            request=request,
+            captions=track.captions,
+            offset_s=item.time_offset_s,
+        )
+        report.count("dropped_records", len(track.drops))
+        store = load_store(_media_key(item), _video(item, ctx))
+        samples = self._caption_builder.build(captions, store, report)
+        left_out = [
+            Drop(item.recording, caption.record or f"caption {caption.text!r}", DROP_REASONS[reason])
+            for caption, reason in report.captions_left_out
+        ]
+        return samples, [*track.drops, *sorted(left_out, key=lambda drop: (drop.record, drop.reason))]
+
+    def _pack_dialogs(self, item: Item, ctx: Context, report: FillReport) -> list[Sample]:
+        assert self._dialog_builder is not None, "setup() comes first"
+        store = load_frame_store(_media_key(item), _video(item, ctx))
+        samples: list[Sample] = []
+        for dialog in self._dialogs(item, ctx, report):
+            samples += self._dialog_builder.build(dialog, store, report)
+        return samples
 
     def _dialogs(self, item: Item, ctx: Context, report: FillReport) -> list[Dialog]:
         """The selected dialogs; for summaries only the first of each type of user, the others would repeat it."""
@@ -114,6 +184,14 @@ class Pack(Stage):
         return list(first.values())
 
 
+def _request_of(configs: Mapping[str, Any]) -> Request | None:
+    """What is asked about the pictures of the source, None where it holds dialogs."""
+    if "dataset" not in configs:
+        return None
+    adapter = adapter_class(configs["dataset"].name)
+    return adapter.request if adapter.content is Content.CAPTION else None
+
+
 def _read_json(ctx: Context, stage: str, key: str, name: str) -> dict[str, Any]:
     try:
         return dict(json.loads(ctx.read(stage, key).read(name)))
@@ -121,10 +199,12 @@ def _read_json(ctx: Context, stage: str, key: str, name: str) -> dict[str, Any]:
         raise ItemError(Kind.PERMANENT, f"{name} of {key} is not a JSON object: {error}") from error
 
 
-def _frame_store(item: Item, ctx: Context) -> FrameStore:
-    key = item.media_key or item.key
-    video = _read_json(ctx, "extract", key, "video.json")
-    return FrameStore(key, int(video["num_frames"]), float(video["fps"]), bool(video.get("partial", False)))
+def _media_key(item: Item) -> str:
+    return item.media_key or item.key
+
+
+def _video(item: Item, ctx: Context) -> dict[str, Any]:
+    return _read_json(ctx, "extract", _media_key(item), "video.json")
 
 
 def _dialog(item: Item, generated: Mapping[str, Any], kept: Mapping[str, Any], side: str) -> Dialog:

@@ -11,7 +11,7 @@ import time
 from typing import BinaryIO
 
 from mmassist.core.errors import ItemError, Kind
-from mmassist.video.extract import decode_frames
+from mmassist.video.extract import decode
 from mmassist.video.records import ERROR, INFO, PROGRESS, Request, pack_frame, pack_json, pack_record
 
 _PARENT_CHECK_S = 0.5
@@ -52,7 +52,7 @@ def _serve(request: Request, answers: BinaryIO) -> None:
         if time.monotonic() - last_sent > interval_s:
             send(pack_record(PROGRESS))
 
-    frames = decode_frames(request.paths, request.geometry, request.config, request.compat, report_progress)
+    frames = decode(request, report_progress)
     try:
         while True:
             send(pack_frame(*next(frames)))

@@ -16,14 +16,22 @@ from pathlib import Path
 from typing import IO, Self
 
 from mmassist.core.errors import ItemError, Kind
-from mmassist.core.item import Geometry
+from mmassist.core.item import Geometry, Medium
 from mmassist.video.config import VideoConfig
-from mmassist.video.extract import Frame, FrameStream, Info, decode_frames, name_of
+from mmassist.video.extract import Frame, FrameStream, Info, decode, name_of
 from mmassist.video.records import ERROR, FRAME, INFO, RecordBuffer, Request, parse_frame
 
 _TICK_S = 0.2  # how often a waiting parent looks at the child's memory
 _ROOT = Path(__file__).resolve().parents[2]
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from mmassist.video.child import main; main(int(sys.argv[2]))"
+
+
+class DecoderDied(ItemError):
+    """The decoder process ended without a word; ``was_killed``: from outside, which tells nothing about the file."""
+
+    def __init__(self, message: str, was_killed: bool):
+        super().__init__(Kind.CRASH, message)
+        self.was_killed = was_killed
 
 
 class Decoder:
@@ -44,9 +52,14 @@ class Decoder:
         Reading the stream raises ItemError: PERMANENT or TRANSIENT for the file; CRASH when the decoder process died,
         TIMEOUT when it decoded no new picture for ``max_stall_s``, OUT_OF_MEMORY when it outgrew ``max_memory_mb``.
         """
-        if not self._config.isolated:
-            return FrameStream(decode_frames(paths, geometry, self._config, compat))
-        return FrameStream(self._supervise(Request(tuple(paths), geometry, self._config, compat)))
+        return self._stream(Request(tuple(paths), geometry, self._config, compat))
+
+    def extract_picture(self, path: Path, geometry: Geometry) -> FrameStream:
+        """Return a picture file as a stream of one frame. Reading it raises ItemError as a video's does."""
+        return self._stream(Request((path,), geometry, self._config, medium=Medium.IMAGES))
+
+    def _stream(self, request: Request) -> FrameStream:
+        return FrameStream(self._supervise(request) if self._config.isolated else decode(request))
 
     @property
     def pid(self) -> int | None:
@@ -166,7 +179,7 @@ class _Child:
             return 0
         return pages * os.sysconf("SC_PAGE_SIZE") >> 20
 
-    def _crash(self, what: str, num_frames: int) -> ItemError:
+    def _crash(self, what: str, num_frames: int) -> DecoderDied:
         code = self.process.wait()
         if code < 0:
             cause = f"killed by {signal.Signals(-code).name}"
@@ -176,7 +189,8 @@ class _Child:
             self._stderr.seek(0)
             lines = self._stderr.read().decode(errors="replace").strip().splitlines()
             cause = f"exit code {code}" + (f", {lines[-1]}" if lines else "")
-        return ItemError(Kind.CRASH, f"{what}: the decoder process died after {num_frames} frames ({cause})")
+        message = f"{what}: the decoder process died after {num_frames} frames ({cause})"
+        return DecoderDied(message, was_killed=code == -signal.SIGKILL)
 
 
 def extract_frames(paths: Sequence[Path], geometry: Geometry, config: VideoConfig, compat: bool = False) -> FrameStream:

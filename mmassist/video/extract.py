@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from mmassist.core.errors import ItemError, Kind
-from mmassist.core.item import Geometry
+from mmassist.core.item import Geometry, Medium
 from mmassist.video.config import VideoConfig
 from mmassist.video.picture import PictureEncoder
+from mmassist.video.picture_file import decode_picture
+from mmassist.video.records import Request
 from mmassist.video.sampling import Sample, Sampler, StrideSampler, TimeSampler
 from mmassist.video.source_decoder import Picture, SourceDecoder
 
@@ -48,6 +50,14 @@ class FrameStream(Iterator[Frame]):
         self._frames.close()
 
 
+def decode(request: Request, progress: Callable[[], None] = lambda: None) -> Generator[Frame, None, Info]:
+    """Do in this process what is asked for: a video's frames or a picture's one; the return value is the info."""
+    if request.medium is Medium.IMAGES:
+        (path,) = request.paths
+        return decode_picture(path, request.geometry, request.config)
+    return decode_frames(request.paths, request.geometry, request.config, request.compat, progress)
+
+
 def decode_frames(
     paths: Sequence[Path],
     geometry: Geometry,
@@ -82,7 +92,7 @@ class _Run:
         self._paths = paths
         self._config = config
         self._progress = progress
-        self._encoder = PictureEncoder(config.size, config.jpeg_quality, geometry.rotation_deg)
+        self._encoder = PictureEncoder(config.size, config.jpeg_quality, geometry)
         fps = config.exact_fps
         self._sampler: Sampler[Picture] = StrideSampler(fps) if compat else TimeSampler(fps)
         self._offset_s = Fraction(0)  # where the current member starts on the joined timeline

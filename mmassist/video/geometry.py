@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmassist.core.errors import ItemError, Kind
+
 
 class Box(NamedTuple):
     """A rectangle of a stored picture, in its pixels."""
@@ -34,6 +36,27 @@ def centre_square(width: int, height: int, aspect: Fraction = Fraction(1), grid:
     return Box(x - x % grid[0], y - y % grid[1], box_width, box_height)
 
 
+def fitted_box(
+    fit: str, width: int, height: int, aspect: Fraction = Fraction(1), grid: tuple[int, int] = (1, 1)
+) -> Box:
+    """The part of a picture that becomes the square: the centred one (``crop``) or all of it (``squash``).
+
+    Raises ItemError(PERMANENT) for any other ``fit``.
+    """
+    if fit == "squash":
+        return Box(0, 0, width, height)
+    if fit != "crop":
+        raise ItemError(Kind.PERMANENT, f"geometry.fit is {fit!r}; it must be crop or squash")
+    return centre_square(width, height, aspect, grid)
+
+
+def quarter_turns(rotation_deg: int) -> int:
+    """How often to turn by 90 degrees, 0 to 3. Raises ItemError(PERMANENT) for any other turn."""
+    if rotation_deg % 90:
+        raise ItemError(Kind.PERMANENT, f"a turn by {rotation_deg} degrees: only multiples of 90 are possible")
+    return rotation_deg // 90 % 4
+
+
 def reference_resize(width: int, height: int, size: int = 384) -> Box:
     """The reference's geometry: the scaled size, and the corner of the crop in it.
 
@@ -44,6 +67,17 @@ def reference_resize(width: int, height: int, size: int = 384) -> Box:
     scale = max(size / width, size / height)
     scaled_width, scaled_height = int(width * scale), int(height * scale)
     return Box((scaled_width - size) // 2, (scaled_height - size) // 2, scaled_width, scaled_height)
+
+
+_EXIF_FLIPS = {  # transpose, flip_x, flip_y
+    2: (False, True, False),
+    3: (False, True, True),
+    4: (False, False, True),
+    5: (True, False, False),
+    6: (True, True, False),
+    7: (True, True, True),
+    8: (True, False, True),
+}
 
 
 @dataclass(frozen=True)
@@ -68,6 +102,14 @@ class Orientation:
             return cls(True, c < 0, b < 0)
         raise ValueError("the display matrix is not a turn by a multiple of 90 degrees")
 
+    @classmethod
+    def from_exif(cls, value: object) -> Orientation:
+        """Read Exif's orientation (1 to 8: the corner and side that the first row and column lie at).
+
+        Anything else, and no such entry, is upright.
+        """
+        return cls(*_EXIF_FLIPS.get(value, ())) if isinstance(value, int) else cls()
+
     @property
     def rotation_deg(self) -> int:
         """Counter-clockwise turn, 0 to 270; of a mirrored picture, the turn before left and right are swapped."""
@@ -80,6 +122,6 @@ class Orientation:
         return self.transpose ^ self.flip_x ^ self.flip_y
 
     def apply(self, plane: np.ndarray) -> np.ndarray:
-        """Turn a ``[height, width]`` plane (a view of it)."""
-        turned = plane.T if self.transpose else plane
+        """Turn a ``[height, width]`` plane, or one with colours behind (a view of it)."""
+        turned = plane.swapaxes(0, 1) if self.transpose else plane
         return turned[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from mmassist.core.errors import ItemError, Kind
-from mmassist.video.geometry import Orientation, centre_square
+from mmassist.core.item import Geometry
+from mmassist.video.geometry import Orientation, fitted_box, quarter_turns
 
 if TYPE_CHECKING:
     import av
@@ -21,16 +21,16 @@ _SCALE_FLAGS = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 class PictureEncoder:
     """Turns pictures into JPEG bytes; the same picture always gives the same bytes.
 
-    The largest centred square is cut out first and then scaled to ``size`` x ``size`` in YUV. JPEG readers take
-    the colours for BT.601 in full range, so any other matrix or range is converted here.
+    The largest centred square is cut out first (``fit="squash"``: nothing is cut) and then scaled to ``size`` x
+    ``size`` in YUV. JPEG readers take the colours for BT.601 in full range, so any other matrix or range is converted
+    here.
     """
 
-    def __init__(self, size: int, quality: int, rotation_deg: int):
-        if rotation_deg % 90:
-            raise ItemError(Kind.PERMANENT, f"a turn by {rotation_deg} degrees: only multiples of 90 are possible")
+    def __init__(self, size: int, quality: int, geometry: Geometry):
         self._size = size
         self._quality = quality
-        self._quarter_turns = rotation_deg // 90 % 4
+        self._fit = geometry.fit
+        self._quarter_turns = quarter_turns(geometry.rotation_deg)
         self._graph_key: tuple[object, ...] = ()
         self._graph: av.filter.Graph | None = None
 
@@ -70,7 +70,7 @@ class PictureEncoder:
         chroma = frame.format
         # side of one colour sample in pixels: 2 x 2 for 4:2:0, 4 x 1 for 4:1:1
         grid = 4 // (chroma.chroma_width(4) or 4), 4 // (chroma.chroma_height(4) or 4)
-        box = centre_square(frame.width, frame.height, aspect, grid)
+        box = fitted_box(self._fit, frame.width, frame.height, aspect, grid)
         graph = av.filter.Graph()
         source = graph.add(
             "buffer",

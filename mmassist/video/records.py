@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmassist.core.item import Geometry
+from mmassist.core.item import Geometry, Medium
 from mmassist.video.config import VideoConfig
 
 FRAME = b"F"  # index, then the JPEG
@@ -23,10 +23,13 @@ _INDEX = struct.Struct("<I")
 
 @dataclass(frozen=True)
 class Request:
+    """A video, of one file or several, or a single picture file (``Medium.IMAGES``)."""
+
     paths: tuple[Path, ...]
     geometry: Geometry
     config: VideoConfig
-    compat: bool
+    compat: bool = False
+    medium: Medium = Medium.VIDEO
 
     def to_line(self) -> bytes:
         """One line of ASCII; names that are no valid text survive as escapes."""
@@ -36,8 +39,13 @@ class Request:
     @classmethod
     def from_line(cls, line: bytes) -> Request:
         values = json.loads(line)
-        paths = tuple(Path(path) for path in values["paths"])
-        return cls(paths, Geometry(**values["geometry"]), VideoConfig(**values["config"]), values["compat"])
+        typed = {
+            "paths": tuple(Path(path) for path in values["paths"]),
+            "geometry": Geometry(**values["geometry"]),
+            "config": VideoConfig(**values["config"]),
+            "medium": Medium(values["medium"]),
+        }
+        return cls(**{**values, **typed})
 
 
 def pack_record(kind: bytes, *parts: bytes) -> bytes:

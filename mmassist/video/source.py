@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import stat
 from collections.abc import Callable
@@ -26,15 +27,15 @@ _REFUSED_FORMATS = {"image2", "hls", "dash", "concat", "concatf", "imf", "tty", 
 _FORMATS_WITH_LENGTH = ("mov,mp4", "matroska", "avi", "asf", "flv")
 
 
-def check_file(path: Path) -> int:
-    """Return the size in bytes of a file that may be a video.
+def check_file(path: Path, wanted: str = "video") -> int:
+    """Return the size in bytes of a file that may be what is wanted, a ``video`` or a ``picture``.
 
     Raises ItemError(PERMANENT) saying what lies there instead, ItemError(TRANSIENT) when the disk does not answer.
     """
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise ItemError(Kind.PERMANENT, f"{path}: a folder, not a video file")
+            raise ItemError(Kind.PERMANENT, f"{path}: a folder, not a {wanted} file")
         if not stat.S_ISREG(status.st_mode):
             raise ItemError(Kind.PERMANENT, f"{path}: not a regular file")
         if status.st_size == 0:
@@ -48,15 +49,18 @@ def check_file(path: Path) -> int:
     except (PermissionError, NotADirectoryError) as error:
         raise ItemError(Kind.PERMANENT, f"{path}: {error.strerror}") from error
     except OSError as error:
-        raise ItemError(Kind.TRANSIENT, f"{path}: {error.strerror}") from error
-    what = _what_else(head)
+        kind = Kind.PERMANENT if error.errno in (errno.ENAMETOOLONG, errno.ELOOP) else Kind.TRANSIENT
+        raise ItemError(kind, f"{path}: {error.strerror}") from error
+    except ValueError as error:  # a zero byte, or half a surrogate pair
+        raise ItemError(Kind.PERMANENT, f"{path}: no file can have such a name") from error
+    what = _what_else(head) or (_picture_kind(head) if wanted == "video" else "")
     if what:
-        raise ItemError(Kind.PERMANENT, f"{path}: {what}, not a video")
+        raise ItemError(Kind.PERMANENT, f"{path}: {what}, not a {wanted}")
     return status.st_size
 
 
 def _what_else(head: bytes) -> str:
-    """Name the usual things that lie under a video's name, '' when it is none of them."""
+    """Name the usual things that lie under a video's or picture's name, '' when it is none of them."""
     if head.startswith(b"version https://git-lfs.github.com/spec/"):
         return "a Git LFS pointer (the content was never fetched: git lfs pull)"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -64,6 +68,10 @@ def _what_else(head: bytes) -> str:
         return "an HTML page (a download that saved an error message)"
     if text.startswith(b"<?xml"):
         return "an XML document (a download that saved an error message)"
+    return ""
+
+
+def _picture_kind(head: bytes) -> str:
     if head.startswith(b"\xff\xd8\xff"):
         return "a JPEG picture"
     if head.startswith(b"\x89PNG\r\n"):

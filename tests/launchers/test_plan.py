@@ -130,6 +130,17 @@ def test_one_bad_item_is_one_row_with_a_traceback(tmp_path):
     assert source.made() == {"a": "1"}
 
 
+def test_records_left_out_of_a_finished_item_are_named(tmp_path):
+    source = ToySource(tmp_path, {"a": "patchy", "b": "text"})
+    source.run()
+    (path,) = (source.unit.ledger_dir / "drops").iterdir()
+    (row,) = (json.loads(line) for line in path.read_text().splitlines())
+    expected = {"dataset": "toys", "item": "a", "recording": "a", "record": "line 2", "reason": "no text"}
+    assert row == expected | {"attempt": 1, "run_id": "run-1"}
+    assert source.outcomes() == {} and source.made() == {"a": "patchy", "b": "text"}
+    assert source.run().plan.num_items == 0
+
+
 def test_a_run_that_is_plainly_broken_stops(tmp_path):
     texts = {f"{i:03d}": "bad" if i % 4 == 0 else "skip" if i % 4 == 1 else "fine" for i in range(120)}
     source = ToySource(tmp_path, texts, weight=1000)

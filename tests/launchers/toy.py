@@ -16,7 +16,7 @@ from launchers.prepare import apply_plan, bundle_tasks, write_elements
 from launchers.work import FailureGauge, TaskRunner
 from launchers.workspace import Workspace
 from mmassist.core.errors import Blocked, ItemError, Kind, Skip
-from mmassist.core.item import Item, ItemKind, Listing
+from mmassist.core.item import Drop, Item, ItemKind, Listing
 from mmassist.core.outcome import Outcome
 from mmassist.core.stage import Outputs, Stage
 from mmassist.core.stage_config import StageConfig
@@ -55,7 +55,8 @@ class Toy(Stage):
             raise ItemError(Kind.TRANSIENT, "file server is away")
         if text.startswith("bug"):
             raise KeyError("missing")
-        return Outputs([("text.txt", text.encode())], {"letters": len(text)})
+        drops = [Drop(item.recording, "line 2", "no text")] if text.startswith("patchy") else []
+        return Outputs([("text.txt", text.encode())], {"letters": len(text)}, drops)
 
 
 class ToyContext:

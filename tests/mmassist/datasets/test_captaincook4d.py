@@ -340,3 +340,24 @@ def test_published_sample(sample_root, make_adapter):
     assert [key for key, annotation in annotations.items() if annotation.has_mistake] == ["1_10", "8_33", "8_40"]
     assert annotations["8_33"].steps[2].note == "mistake: Measurement Error: Add 5 pieces of chocolate to the mug"
     assert min(annotation.ann_ratio for annotation in annotations.values()) > 0.5
+
+
+def test_raw_records_are_those_of_the_recording(write, make_adapter):
+    adapter = make_adapter("captaincook4d", write({"8_1": STEPS, "8_2": STEPS[:1], "8_3": "broken"}))
+    item = adapter.list_items().dialogs[0]
+    records = {record.where.rpartition("/")[2]: record.value for record in adapter.load_records(item)}
+    assert [records[f"step_annotations.json 8_1 steps[{n}]"] for n in range(len(STEPS))] == STEPS
+    assert records["error_annotations.json 8_1 step_annotations[0]"] == ERRORS[0]
+    assert records["complete_step_annotations.json 8_1"]["person_id"] == 3
+    assert records["video_information.csv 8_1"]["duration(sec)"] == "100.0"
+    assert records["task_graphs Hot Cocoa"] == GRAPH
+    assert len(records) == len(STEPS) + len(ERRORS) + 3
+    with pytest.raises(ItemError, match="8_3"):
+        adapter.load_records(replace(item, recording="8_3"))
+
+
+def test_needs_are_found_where_they_are_read(write, make_adapter):
+    adapter = make_adapter("captaincook4d", write({"8_1": STEPS}))
+    needs = adapter.list_needs()
+    assert all(any(adapter.source.root.glob(need.path)) for need in needs)
+    assert [need.path for need in needs if not need.is_required] == ["annotations/task_graphs/*.json"]

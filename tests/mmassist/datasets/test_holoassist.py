@@ -343,3 +343,24 @@ def test_published_recording_gains_what_was_lost(sample_root, make_adapter):
         "coverage": 0.8295,
         "drops": {skipped: 2, told: 5},
     }
+
+
+def test_raw_records_are_the_files_own(write, make_adapter):
+    adapter = make_adapter("holoassist", write([video("R2-b", []), video("R1-a", EVENTS)], train=("R1-a", "R2-b")))
+    item = next(item for item in adapter.list_items().dialogs if item.key == "R1-a")
+    facts, *events = adapter.load_records(item)
+    assert [record.value for record in events] == EVENTS
+    assert facts.value == {key: value for key, value in video("R1-a", EVENTS).items() if key != "events"}
+    assert events[3].where == "data-annotation-trainval-v1_1.json R1-a events[3]"
+    with pytest.raises(ItemError, match="R9-x"):
+        adapter.load_records(replace(item, recording="R9-x"))
+
+
+def test_needs_are_the_files_of_the_settings(tmp_path, make_adapter):
+    needs = make_adapter("holoassist", tmp_path, train_list="mine.txt").list_needs()
+    assert {need.path: need.is_required for need in needs} == {
+        "data-annotation-trainval-v1_1.json": True,
+        "mine.txt": True,
+        "val-v1_2.txt": True,
+        "test-v1_2.txt": False,
+    }

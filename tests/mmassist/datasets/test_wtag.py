@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -308,3 +309,25 @@ def test_published_sample(sample_root, make_adapter):
     assert reasons(first.drops) == {"InstructorAnnotations_intent.txt:1": "before the start"}
     assert round(first.ann_ratio, 4) == 0.7272
     assert len(first.knowledge.splitlines()) == 1 + 12
+
+
+def test_raw_records_are_the_rows_of_all_files(write, make_adapter):
+    adapter = make_adapter("wtag", write(steps=f"\n{ticks(1)}\t{ticks(2)}\tcut\tmore\nodd row\n", user=None))
+    (item,) = adapter.list_items().dialogs
+    records = {record.where: record.value for record in adapter.load_records(item)}
+    assert records["T1/StepDetection/StepDetection.txt line 2"] == [str(ticks(1)), str(ticks(2)), "cut", "more"]
+    assert records["T1/StepDetection/StepDetection.txt line 3"] == ["odd row"]
+    assert records["T1/Video/VideoMpegTiming.txt line 1"] == [str(BASE)]
+    assert len(records) == 2 + 2 + len(GUIDE)
+    with pytest.raises(ItemError, match="none of its files"):
+        adapter.load_records(replace(item, recording="T9"))
+
+
+@pytest.mark.parametrize(("folders", "expected"), [(["assets"], "assets/"), (["a", "b"], "*/"), ([], "*/")])
+def test_needs_are_found_by_pattern(write, make_adapter, folders, expected):
+    adapter = make_adapter("wtag", write(), recipe_dirs=folders)
+    needs = adapter.list_needs()
+    found = {need.path: any(adapter.source.root.glob(need.path)) for need in needs if need.path.startswith("T*")}
+    assert len(found) == 4 and all(found.values())
+    optional = {need.path for need in needs if not need.is_required}
+    assert {f"{expected}{recipe.file}" for recipe in RECIPES} < optional

@@ -52,6 +52,7 @@ RULES = {
     "wtag": ClipRule(6, "steps"),
     "egoexolearn": ClipRule(9, "steps", num_before=5, num_after=4),
     "epickitchens": ClipRule(9, "steps", num_before=5, num_after=4),
+    "assembly101": ClipRule(6, "steps"),
 }
 
 
@@ -100,6 +101,19 @@ def test_seven_steps_a_window() -> None:
     annotation = Annotation("d", "k", "", "", "", steps, 200.0, 1.0)
     clips = cut_clips(annotation, ClipRule(6, "steps"), compat=False)
     assert [(c.first_step, c.last_step) for c in clips] == [(0, 7), (7, 14), (14, 16)]
+
+
+def test_the_reference_ends_windows_of_one_source_a_second_early() -> None:
+    steps = (Step(10.0, 12.5, "attach wheel"), Step(20.0, 22.0, "attach roof"))
+    annotation = Annotation("assembly101", "k", "", "", "", steps, 12.0, 1.0, start_s=8.0)
+    assert [(c.start_s, c.end_s) for c in cut_clips(annotation, ClipRule(0, "steps"), True)] == [
+        (10.0, 11.5),
+        (20.0, 21.0),
+    ]
+    assert [(c.start_s, c.end_s) for c in cut_clips(annotation, ClipRule(0, "steps"), False)] == [
+        (10.0, 12.5),
+        (20.0, 22.0),
+    ]
 
 
 def test_a_corrected_window_covers_late_speech_and_early_speech() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
@@ -97,3 +98,11 @@ def test_user_types_expand_in_order() -> None:
     for bad in ("", "no_talk", "no_talk@0", "shouts@1", "no_talk@1,no_talk@1"):
         with pytest.raises(ValueError, match="user_types"):
             parse_user_types(bad)
+
+
+def test_what_to_do_about_mistakes_is_said_where_there_are_some(tea: Annotation) -> None:
+    for has_mistake in (True, False):
+        scene = Scene(replace(tea, has_mistake=has_mistake), KNOWLEDGE, "assembly101")
+        clip = cut_clips(tea, ClipRule(3, "units"), False)[1]
+        prompt = prompts.dialog_prompt(scene, clip, Speaker(0, "no_talk"), [], 20)
+        assert (templates.GUIDANCE["assembly101"] in prompt.user) is has_mistake

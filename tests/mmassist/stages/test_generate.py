@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmassist.core.annotation import Annotation, Step, Substep
+from mmassist.core.annotation import Annotation, KnownTask, Step, Substep
 from mmassist.core.config import build
 from mmassist.core.errors import ConfigError, ItemError, Kind, Skip
 from mmassist.core.item import Drop, Item, ItemKind
@@ -308,3 +308,80 @@ def test_questions_that_moved_away_from_their_answer_cost_one_conversation(num_q
     assert [row["index"] for row in record["failed_conversations"]] == [1] * num_failed
     assert all("unanswered" in row["message"] for row in record["failed_conversations"])
     assert len(record["conversations"]) == 2 - num_failed
+
+
+class Voter:
+    """Scripted, except that it answers requests to match a task with the given numbers, one per sample."""
+
+    name, revision, is_scripted = "voter", "1", True
+
+    def __init__(self, *votes: Any):
+        self.inner = build_engine(build_llm_config({"engine": "scripted", "flaw_rate": 0}, "llm"))
+        self.votes = votes
+
+    async def answer(self, request: Request) -> Answer:
+        if request.kind != "match":
+            return await self.inner.answer(request)
+        votes = self.votes[: request.num_samples] if not request.is_repair else self.votes[-1:]
+        return Answer(tuple(Sample(json.dumps({"reason": "", "task": vote})) for vote in votes), self.name)
+
+    def close(self) -> None: ...
+
+
+TASKS = (
+    KnownTask("Mend a tyre", ("Lift: Raise the car.", "Swap: Change the wheel.")),
+    KnownTask("Lay the table", ("Carry: Bring kettle, teapot and spoon.", "Set: Put them on the table.")),
+    KnownTask("Sweep", ("Sweep: Use a broom.",)),
+)
+
+
+def vote(*votes: Any) -> dict[str, Any]:
+    generate = stage(goal_method="match", num_repeats=len(votes), user_types="no_talk@1")
+    outputs = asyncio.run(generate.process(ITEM, FakeContext(annotation(known_tasks=TASKS), Voter(*votes))))  # type: ignore[arg-type]
+    return json.loads(next(iter(outputs.members))[1])  # type: ignore[arg-type, no-any-return]
+
+
+@pytest.mark.parametrize("compat", [False, True])
+def test_a_known_task_is_recognised(compat: bool) -> None:
+    record, ctx = run(annotation(goal="", known_tasks=TASKS), 0.5, compat, goal_method="match")
+    assert record["inferred_goal"] == "Lay the table"
+    assert record["inferred_knowledge"].splitlines() == [
+        "Lay the table",
+        "1. Carry: Bring kettle, teapot and spoon.",
+        "2. Set: Put them on the table.",
+    ]
+    asked = [request for request in ctx.requests if request.kind == "match"]
+    assert [request.num_samples for request in asked] == [10]
+    assert "Task 3: Sweep\n1. Sweep: Use a broom." in asked[0].messages[1].content
+    assert not any(request.kind in ("goal", "consolidate") for request in ctx.requests)
+
+
+@pytest.mark.parametrize(
+    ("votes", "title"),
+    [
+        ((3, 1, 3), "Sweep"),
+        ((3, 1), "Mend a tyre"),
+        ((2, 1, 1, 2), "Mend a tyre"),
+        # what is no task is no vote: the reference takes 0 for the last one
+        ((0, 0, 2), "Lay the table"),
+        ((4, True, "1", 1.5, None, 2), "Lay the table"),
+    ],
+)
+def test_most_votes_count_and_of_equals_the_first_task(votes: tuple[Any, ...], title: str) -> None:
+    assert vote(*votes)["inferred_goal"] == title
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.sampled_from([1, 2, 3]), min_size=1, max_size=6), st.randoms())
+def test_the_order_of_votes_does_not_matter(votes: list[int], random: Any) -> None:
+    shuffled = random.sample(votes, len(votes))
+    assert vote(*shuffled)["inferred_goal"] == vote(*votes)["inferred_goal"]
+
+
+def test_without_a_usable_vote_or_task_the_item_fails() -> None:
+    with pytest.raises(ItemError, match="match/1: answer still invalid after a repair turn"):
+        vote(0, 7)
+    with pytest.raises(ItemError, match="the source names no tasks"):
+        run(annotation(), goal_method="match")
+    with pytest.raises(ConfigError, match="goal_method"):
+        build(GenerateConfig, {"goal_method": "guess"}, "generate")

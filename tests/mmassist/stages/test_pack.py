@@ -33,6 +33,18 @@ TURNS = [
     ),
 ]  # fmt: skip
 
+DATASET = {
+    "name": "wtag",
+    "raw_dir": "WTaG",
+    "video_pattern": "{recording}.mpeg",
+    "recipe_dirs": ["assets"],
+    "ignored": [],
+    "domain": "cooking",
+    "knowledge_type": "recipe",
+    "licence": "MIT",
+    "homepage": "",
+}
+
 
 @dataclass
 class Stored:
@@ -109,6 +121,7 @@ def stage(setup: str = "knowledge", tokenizer: dict[str, Any] | None = None, **p
         "full_length": {"knowledge": True, "summary": False, "full_length": True},
     }
     sections = {
+        "dataset": DATASET,
         "pack": {"max_seq_len": 1200, "image_tokens": 5, **pack},
         "setup": {"name": setup, **setups[setup]},
         "tokenizer": tokenizer or {"name": "tiny"},
@@ -215,6 +228,11 @@ def test_features_are_read_only_where_asked_for() -> None:
     assert stage().reads == ("extract", "generate", "split")
     assert stage(include_features=True).reads == ("extract", "generate", "split", "encode")
     assert stage_class("pack") is Pack
+
+
+def test_the_sources_settings_count_through_generate_alone() -> None:
+    assert set(stage().configs) == {"pack", "setup", "tokenizer"}
+    assert not stage().reads_source
 
 
 def test_nothing_left_is_a_decision_with_its_reason() -> None:

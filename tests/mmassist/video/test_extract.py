@@ -53,6 +53,17 @@ def test_constant_rate_is_sampled_exactly(tmp_path: Path, rate):
     assert not info["partial"]
 
 
+def test_squashed_frames_show_the_sides_that_the_crop_loses(tmp_path: Path):
+    times, time_base = constant_times(Fraction(25), 1)
+    write_coded(tmp_path / "v.mp4", times, time_base)
+    for isolated in (False, True):
+        config = VideoConfig(isolated=isolated)
+        for fit, is_beside in (("crop", False), ("squash", True)):
+            ((_, jpeg), *_) = extract(tmp_path / "v.mp4", config, Geometry(fit=fit))
+            column = simplejpeg.decode_jpeg(jpeg, colorspace="GRAY")[:, 30, 0].astype(int)
+            assert bool(np.abs(column - 128).max() < 20) == is_beside
+
+
 @pytest.mark.parametrize("fps", [0.5, 1.0, 5.0, 29.97, 60.0])
 def test_other_target_rates(tmp_path: Path, fps):
     times, time_base = constant_times(NTSC, 6)

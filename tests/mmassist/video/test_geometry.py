@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmassist.video.geometry import Box, Orientation, centre_square, reference_resize
+from mmassist.video.geometry import Box, Orientation, centre_square, fitted_box, reference_resize
 
 sides = st.integers(min_value=1, max_value=4000)
 
@@ -50,6 +50,24 @@ def test_other_pixels_give_a_square_on_the_screen(width, height, aspect):
 def test_anamorphic_picture():
     # 480 x 360 stored, shown as 640 x 360: the square is 270 stored pixels wide
     assert centre_square(480, 360, Fraction(4, 3)) == Box(105, 0, 270, 360)
+
+
+def test_squash_takes_everything():
+    assert fitted_box("squash", 480, 360, Fraction(4, 3), (2, 2)) == Box(0, 0, 480, 360)
+    assert fitted_box("crop", 480, 360, Fraction(4, 3)) == centre_square(480, 360, Fraction(4, 3))
+
+
+@pytest.mark.parametrize("value", [None, 0, 1, 9, -3, "6", (6,)])
+def test_exif_without_a_meaning_is_upright(value):
+    assert Orientation.from_exif(value) == Orientation()
+
+
+@pytest.mark.parametrize(
+    ("value", "degrees", "mirrored"), [(3, 180, False), (6, 270, False), (8, 90, False), (2, 0, True)]
+)
+def test_exif_turns(value, degrees, mirrored):
+    orientation = Orientation.from_exif(value)
+    assert (orientation.rotation_deg, orientation.is_mirrored) == (degrees, mirrored)
 
 
 def matrix(a: int, b: int, c: int, d: int) -> bytes:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from mmassist.core.errors import ItemError
+from mmassist.core.item import UPRIGHT, Geometry
 from mmassist.video.picture import PictureEncoder
 
 MATRICES = {1: (0.2126, 0.0722), 5: (0.299, 0.114)}  # BT.709 and BT.601: weights of red and blue in the brightness
@@ -35,7 +37,7 @@ def colour_frame(rgb: tuple[int, int, int], matrix: int, full_range: bool, pix_f
 @pytest.mark.parametrize("matrix", [1, 5])
 @pytest.mark.parametrize("rgb", [(200, 40, 60), (30, 160, 70), (255, 255, 255), (0, 0, 0), (20, 50, 220)])
 def test_a_jpeg_reader_sees_the_filmed_colour(rgb, matrix, full_range, pix_fmt):
-    jpeg = PictureEncoder(64, 95, 0).encode(colour_frame(rgb, matrix, full_range, pix_fmt), None)
+    jpeg = PictureEncoder(64, 95, UPRIGHT).encode(colour_frame(rgb, matrix, full_range, pix_fmt), None)
     seen = simplejpeg.decode_jpeg(jpeg)
     assert np.abs(seen.astype(int) - rgb).max() <= 4
 
@@ -47,7 +49,7 @@ def test_every_kind_of_picture_comes_out_right(pix_fmt):
     if pix_fmt == "pal8":
         frame = frame.reformat(format="rgb8")
     frame = frame.reformat(format=pix_fmt) if pix_fmt != "pal8" else frame
-    seen = simplejpeg.decode_jpeg(PictureEncoder(64, 95, 0).encode(frame, None)).astype(int)
+    seen = simplejpeg.decode_jpeg(PictureEncoder(64, 95, UPRIGHT).encode(frame, None)).astype(int)
     assert np.abs(seen - ramp).mean() < (12 if pix_fmt == "pal8" else 2.5)
 
 
@@ -56,7 +58,7 @@ def test_every_kind_of_picture_comes_out_right(pix_fmt):
 )
 def test_odd_sizes_have_no_dark_border(width, height):
     frame = av.VideoFrame.from_ndarray(np.full((height, width, 3), 180, np.uint8), format="rgb24")
-    seen = simplejpeg.decode_jpeg(PictureEncoder(384, 90, 0).encode(frame.reformat(format="yuv444p"), None))
+    seen = simplejpeg.decode_jpeg(PictureEncoder(384, 90, UPRIGHT).encode(frame.reformat(format="yuv444p"), None))
     assert seen.shape == (384, 384, 3)
     assert np.abs(seen.astype(int) - 180).max() <= 4
 
@@ -65,14 +67,36 @@ def test_the_square_is_the_middle_of_what_is_shown():
     stored = np.zeros((60, 120), np.uint8)
     stored[:, 38:83] = 200  # with pixels 4:3 wide, the square on the screen is 45 of the 120 columns
     frame = av.VideoFrame.from_ndarray(stored, format="gray")
-    seen = simplejpeg.decode_jpeg(PictureEncoder(64, 95, 0).encode(frame, Fraction(4, 3)), colorspace="GRAY")[:, :, 0]
+    seen = simplejpeg.decode_jpeg(PictureEncoder(64, 95, UPRIGHT).encode(frame, Fraction(4, 3)), colorspace="GRAY")[
+        :, :, 0
+    ]
     assert seen[:, 2:-3].min() > 190
-    plain = simplejpeg.decode_jpeg(PictureEncoder(64, 95, 0).encode(frame, None), colorspace="GRAY")[:, :, 0]
+    plain = simplejpeg.decode_jpeg(PictureEncoder(64, 95, UPRIGHT).encode(frame, None), colorspace="GRAY")[:, :, 0]
     assert plain[:, 3].max() < 20 and plain[:, 32].min() > 190
 
 
+def test_squash_scales_the_whole_stored_picture_whatever_the_shape_of_its_pixels():
+    stored = np.full((60, 120), 20, np.uint8)
+    stored[:, :30], stored[:, 90:] = 230, 120
+    frame = av.VideoFrame.from_ndarray(stored, format="gray")
+    for aspect in (None, Fraction(4, 3)):
+        jpeg = PictureEncoder(64, 95, Geometry(fit="squash")).encode(frame, aspect)
+        seen = simplejpeg.decode_jpeg(jpeg, colorspace="GRAY")[:, :, 0].astype(int)
+        assert seen[:, :14].min() > 220 and seen[:, 18:46].max() < 30 and np.abs(seen[:, 50:] - 120).max() < 10
+    turned = PictureEncoder(64, 95, Geometry(90, "squash")).encode(frame, None)
+    seen = simplejpeg.decode_jpeg(turned, colorspace="GRAY")[:, :, 0]
+    assert seen[50:].min() > 220 and seen[18:46].max() < 30  # what was left lies at the bottom
+
+
+@pytest.mark.parametrize(("geometry", "said"), [(Geometry(45), "45 degrees"), (Geometry(fit="pad"), "crop or squash")])
+def test_an_impossible_geometry_is_named(geometry, said):
+    frame = av.VideoFrame.from_ndarray(np.zeros((8, 8), np.uint8), format="gray")
+    with pytest.raises(ItemError, match=said):
+        PictureEncoder(64, 95, geometry).encode(frame, None)
+
+
 def test_the_size_may_change_in_the_middle():
-    encoder = PictureEncoder(64, 95, 0)
+    encoder = PictureEncoder(64, 95, UPRIGHT)
     for width, height, value in ((640, 360, 50), (320, 180, 120), (640, 360, 200)):
         frame = av.VideoFrame.from_ndarray(np.full((height, width), value, np.uint8), format="gray")
         seen = simplejpeg.decode_jpeg(encoder.encode(frame, None), colorspace="GRAY")

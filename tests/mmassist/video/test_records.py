@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmassist.core.item import Geometry
+from mmassist.core.item import Geometry, Medium
 from mmassist.video.config import VideoConfig
 from mmassist.video.records import FRAME, INFO, RecordBuffer, Request, pack_frame, pack_json, parse_frame
 
@@ -26,3 +26,9 @@ def test_a_request_survives_the_line_even_with_a_name_that_is_no_text():
     line = request.to_line()
     assert line.count(b"\n") == 1
     assert Request.from_line(line) == request
+
+
+def test_a_request_for_a_picture_survives_with_its_geometry():
+    request = Request((Path("a.jpg"),), Geometry(270, "squash"), VideoConfig(), medium=Medium.IMAGES)
+    read = Request.from_line(request.to_line())
+    assert read == request and read.medium is Medium.IMAGES and read.geometry.fit == "squash"

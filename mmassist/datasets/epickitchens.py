@@ -1,0 +1,155 @@
+"""EPIC-KITCHENS-100 (Damen et al., IJCV 2022): narrated actions of unscripted cooking, one dialog per video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from mmassist.core.adapter import Need, RawRecord
+from mmassist.core.annotation import Annotation, Step
+from mmassist.core.errors import ItemError, Kind
+from mmassist.core.item import Drop, Item, Listing
+from mmassist.datasets.epickitchens_tables import Action, Tables, participant_of, read_clock
+from mmassist.datasets.epickitchens_videos import Videos
+from mmassist.datasets.source import DialogAdapter, DialogConfig, unordered_digest
+from mmassist.datasets.span import covered_share, fit_span, summed_share
+
+_REPOSITORY = "https://github.com/epic-kitchens/epic-kitchens-100-annotations"
+_NO_TEXT = {"", "nan", "none", "null"}
+
+
+@dataclass(frozen=True)
+class Config(DialogConfig):
+    """Where the publisher's files lie below ``DATA_ROOT_DIR/datasets``; ``{participant}`` stands for ``P01``."""
+
+    train_file: str
+    val_file: str
+    videos_file: str
+    video_folders: tuple[str, ...]
+    extension_folders: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("video_folders", "extension_folders"):
+            folders = getattr(self, name)
+            if not folders or not all("{participant}" in folder for folder in folders):
+                raise ValueError(f"{name} is {list(folders)!r}; it must name folders that contain {{participant}}")
+
+
+class Adapter(DialogAdapter):
+    """Read the two tables of actions and the table of videos; together they have 77,000 rows."""
+
+    config: Config
+
+    def list_needs(self) -> Sequence[Need]:
+        """The files of the publisher's annotation repository."""
+        config = self.config
+        return (
+            Need(config.train_file, "actions of the training videos", page=_REPOSITORY),
+            Need(config.val_file, "actions of the validation videos", page=_REPOSITORY),
+            Need(config.videos_file, "lengths and frame rates of the videos", page=_REPOSITORY),
+        )
+
+    def list_items(self, which: str = "needed") -> Listing:
+        """Items of all videos with an action in either table.
+
+        Raises ConfigError for an absent or unreadable table, one without actions, and one without a column.
+        """
+        tables, videos = self._tables, Videos(self.config, self.source)
+        dialogs = [self._list_one(recording) for recording in sorted(tables.actions)]
+        media = [videos.media_item(d.recording, d.split, d.duration_s) for d in dialogs]
+        if which == "all":
+            media += videos.other_items(tables.actions.keys())
+        return self.source.listing(dialogs, tables.drops + videos.drops, which, media)
+
+    def load_annotation(self, item: Item) -> Annotation:
+        """Steps in order of time. Raises ItemError when the video has no action in the tables."""
+        recording = item.recording
+        actions = self._actions(recording)
+        duration_s, remark = self._tables.duration(recording)
+        drops = [Drop(recording, "duration", remark)] if remark else []
+        build = _build_steps_compat if self.compat else _build_steps
+        steps = build(actions, recording, duration_s, drops)
+        video = self._tables.videos.get(recording)
+        spans = [(step.start_s, step.end_s) for step in steps]
+        return Annotation(
+            dataset=self.name,
+            key=item.key,
+            domain=self.config.domain,
+            knowledge_type=self.config.knowledge_type,
+            goal="",
+            steps=steps,
+            duration_s=duration_s,
+            ann_ratio=(summed_share if self.compat else covered_share)(spans, duration_s),
+            fps=video.fps if video else None,
+            drops=tuple(drops),
+        )
+
+    def load_records(self, item: Item) -> Sequence[RawRecord]:
+        """The columns that are read, row by row as the tables have them; then the video's row."""
+        records = [RawRecord(action.where, action.to_row()) for action in self._actions(item.recording)]
+        video = self._tables.videos.get(item.recording)
+        if video:
+            records.append(RawRecord(f"{self.config.videos_file} line {video.line}", video.to_row()))
+        return tuple(records)
+
+    def _list_one(self, recording: str) -> Item:
+        tables = self._tables
+        actions, video = tables.actions[recording], tables.videos.get(recording)
+        facts = [list(action.to_row().values()) for action in actions]
+        return self.source.dialog_item(
+            recording,
+            tables.splits[recording],
+            (*dict.fromkeys(action.file for action in actions), self.config.videos_file),
+            unordered_digest([*facts, video.to_row() if video else None]),
+            duration_s=tables.duration(recording)[0],
+            participant=participant_of(recording),
+        )
+
+    def _actions(self, recording: str) -> list[Action]:
+        actions = self._tables.actions.get(recording)
+        if actions is None:
+            raise ItemError(
+                Kind.PERMANENT, f"{recording} is in neither {self.config.train_file} nor {self.config.val_file}"
+            )
+        return actions
+
+    @cached_property
+    def _tables(self) -> Tables:
+        return Tables(self.config, self.source)
+
+
+def _build_steps(actions: Iterable[Action], recording: str, duration_s: float, drops: list[Drop]) -> tuple[Step, ...]:
+    """One step per action; of actions that agree in times and text one is kept."""
+    steps: set[Step] = set()
+    for action in sorted(actions, key=Action.order):
+        text = " ".join(action.narration.split())
+        if text.lower() in _NO_TEXT:
+            drops.append(Drop(recording, action.name, "no narration"))
+            continue
+        if "\ufffd" in text:
+            drops.append(Drop(recording, action.name, "bytes that are not UTF-8 became U+FFFD"))
+        span, remark = fit_span(read_clock(action.start), read_clock(action.stop), duration_s)
+        if remark:
+            drops.append(Drop(recording, action.name, remark))
+        if span is None:
+            continue
+        step = Step(*span, text)
+        if step in steps:
+            drops.append(Drop(recording, action.name, "copy of another step"))
+        steps.add(step)
+    return tuple(sorted(steps, key=lambda step: (step.start_s, step.end_s, step.text)))
+
+
+def _build_steps_compat(
+    actions: Iterable[Action], recording: str, duration_s: float, drops: list[Drop]
+) -> tuple[Step, ...]:
+    """The reference: rows as they are, by start; it fails for times that are none, so those are left out here too."""
+    steps = []
+    for action in actions:
+        start_s, end_s = read_clock(action.start), read_clock(action.stop)
+        if start_s is None or end_s is None:
+            drops.append(Drop(recording, action.name, "no start or end time"))
+        else:
+            steps.append(Step(start_s, end_s, action.narration))
+    return tuple(sorted(steps, key=lambda step: step.start_s))

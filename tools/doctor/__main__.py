@@ -1,0 +1,146 @@
+"""The command: ``python -m tools.doctor [dataset=NAME[,NAME]] [key=value …] [--records] [--json FILE]``.
+
+Says of every source what is there, what is missing and where to get it, and what the stages would make of it. Writes
+nothing below DATA_ROOT_DIR. Exit code 0: everything looked at is ready, warnings allowed; 1: something is not; 2: a
+mistake in the command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from mmassist.core.errors import ConfigError
+from mmassist.core.item import Item
+from mmassist.io.atomic import commit
+from mmassist.io.layout import Layout
+from tools.doctor.disk import measure_disk
+from tools.doctor.examine import Show, examine
+from tools.doctor.render import make_console, print_report
+from tools.doctor.report import SourceReport, Verdict, report_row
+from tools.doctor.words import names_dataset, open_jobs, take_value
+
+EXIT_READY, EXIT_NOT_READY, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
+USAGE = """\
+Look at the publishers' folders before any work.
+
+  python -m tools.doctor                                     every source whose folder is there
+  python -m tools.doctor dataset=holoassist,wtag             these sources, whether they are there or not
+  python -m tools.doctor dataset=wtag models=tiny split.seed=7       settings as in launchers.run
+
+  --records      load every annotation, however many there are; --no-records: none (default: below 5000 items)
+  --json FILE    write the report with all records left out as JSON; --json - prints it in place of the tables
+"""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The command's own words, and the settings."""
+
+    json_path: str | None
+    with_records: bool | None
+    settings: tuple[str, ...]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if {"--help", "-h"} & set(words):
+        print(USAGE)
+        return EXIT_READY
+    try:
+        return _run(read_arguments(words))
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER
+    except OSError as error:
+        print(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+        return EXIT_NOT_READY
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def read_arguments(words: Sequence[str]) -> Arguments:
+    """Take the command's own words out. Raises ConfigError for two that contradict each other."""
+    json_path, rest = take_value(words, "--json", "a file; say --json report.json, or --json - for standard output")
+    chosen = {"--records", "--no-records"} & set(rest)
+    if len(chosen) > 1:
+        raise ConfigError("--records and --no-records are both given; use one of them")
+    settings = tuple(word for word in rest if word not in chosen)
+    return Arguments(json_path, "--records" in chosen if chosen else None, settings)
+
+
+def _run(arguments: Arguments) -> int:
+    layout, jobs = open_jobs(arguments.settings, "doctor")
+    if arguments.json_path not in (None, "-"):
+        _refuse_inside(Path(str(arguments.json_path)), layout)
+    is_named = names_dataset(arguments.settings)
+    show = _make_show(make_console(is_error=True))
+    disk = measure_disk(layout)
+    reports = [examine(layout, job, is_named, arguments.with_records, disk, show) for job in jobs]
+    mark_shared(reports)
+    exit_code = exit_code_of(reports)
+    row = report_row(str(layout.data_root), reports, disk, exit_code)
+    if arguments.json_path == "-":
+        print(json.dumps(row, indent=1))
+        return exit_code
+    print_report(make_console(), reports, disk)
+    if not any(report.counts for report in reports):
+        print(f"none of the sources lies in {layout.datasets}; docs/sources/ says how each must be laid out")
+    if arguments.json_path is not None:
+        with commit(Path(arguments.json_path).absolute()) as file:
+            file.write(json.dumps(row, indent=1).encode() + b"\n")
+    return exit_code
+
+
+def mark_shared(reports: Sequence[SourceReport]) -> None:
+    """Several sources are read from one folder (Ego4D): there the files decide which of them are meant."""
+    times = Counter(report.folder for report in reports)
+    for report in reports:
+        report.shares_folder = times[report.folder] > 1
+
+
+def exit_code_of(reports: Sequence[SourceReport]) -> int:
+    """1 when a source that counts is not ready, or when none counts."""
+    counted = [report for report in reports if report.counts]
+    is_bad = not counted or any(report.verdict is Verdict.NOT_READY for report in counted)
+    return EXIT_NOT_READY if is_bad else EXIT_READY
+
+
+def _refuse_inside(path: Path, layout: Layout) -> None:
+    """Raise ConfigError for a report that would lie among the data, or nowhere."""
+    if path.resolve().is_relative_to(layout.data_root):
+        raise ConfigError(f"--json {path}: nothing is written below DATA_ROOT_DIR; name a file elsewhere")
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise ConfigError(f"--json {path}: {'is a folder' if path.is_dir() else 'its folder does not exist'}")
+
+
+def _make_show(console: Console) -> Show:
+    if not console.is_terminal:
+        return Show()
+
+    @contextlib.contextmanager
+    def doing(text: str) -> Iterator[Any]:
+        with console.status(text):
+            yield
+
+    def track_items(text: str, items: Sequence[Item]) -> Iterable[Item]:
+        return track(items, description=text, console=console, transient=True)
+
+    return Show(doing, track_items)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(AttributeError):
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.exit(main())

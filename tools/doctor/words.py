@@ -1,0 +1,65 @@
+"""Command-line words of the tools that look at sources: the settings of ``launchers.run`` and a few words more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from launchers.compose import compose_command, list_options
+from launchers.jobs import Job, resolve_jobs
+from mmassist.core.errors import ConfigError
+from mmassist.io.layout import Layout
+
+_STAGE = "extract"  # composing needs one; this one every source has, and it needs no weights
+
+
+def open_jobs(words: Sequence[str], tool: str) -> tuple[Layout, list[Job]]:
+    """One job per source with all settings composed; without ``dataset=`` all sources.
+
+    Raises ConfigError for an unusable DATA_ROOT_DIR and for whatever ``launchers.run`` refuses, and for two values of
+    one setting.
+    """
+    refuse_stage(words, tool)
+    plain = [word for word in words if word not in ("-m", "--multirun")]
+    if not names_dataset(plain):
+        plain.append(f"dataset={','.join(list_options('dataset'))}")
+    combinations = compose_command([*plain, f"stage={_STAGE}"])
+    names = [combination.dataset for combination in combinations]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"{tool} looks at each source once; give every setting but dataset one value")
+    layout, jobs = resolve_jobs(combinations)
+    return layout, jobs
+
+
+def names_dataset(words: Sequence[str]) -> bool:
+    """Whether the words choose sources."""
+    return any(word.startswith("dataset=") for word in words)
+
+
+def refuse_stage(words: Sequence[str], tool: str) -> None:
+    """Raise ConfigError for a stage among the words."""
+    for word in words:
+        if word.startswith("stage="):
+            raise ConfigError(f"{word!r}: {tool} looks at sources, not at a stage; leave it out")
+
+
+def take_value(words: Sequence[str], flag: str, meaning: str) -> tuple[str | None, list[str]]:
+    """Value of ``--flag VALUE`` or ``--flag=VALUE`` (None without it), and the other words.
+
+    Raises ConfigError for a flag without a value or given twice; ``meaning`` says what the value is.
+    """
+    rest: list[str] = []
+    found: list[str] = []
+    queue = list(words)
+    while queue:
+        word = queue.pop(0)
+        if word.startswith(f"{flag}="):
+            found.append(word.partition("=")[2])
+        elif word == flag:
+            found.append(queue.pop(0) if queue else "")
+        else:
+            rest.append(word)
+    if len(found) > 1:
+        raise ConfigError(f"{flag} is given {len(found)} times; give it once")
+    if found and (not found[0] or found[0].startswith("--") or "=" in found[0]):
+        raise ConfigError(f"{flag} is given without {meaning}")
+    return (found[0] if found else None), rest
