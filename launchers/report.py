@@ -18,7 +18,7 @@ MAX_EXAMPLES = 3
 def iter_summary(layout: Layout, results: Sequence[JobResult]) -> Iterator[str]:
     """Yield the summary's lines."""
     for result in results:
-        yield f"{result.job.stage.name:<9}{result.job.dataset:<16}{_state(result)}"
+        yield f"{result.job.stage.name:<9}{result.job.dataset:<18}{_state(result)}"
         for (status, reason), keys in sorted(result.reasons.items()):
             examples = ", ".join(keys[:MAX_EXAMPLES]) + (" …" if len(keys) > MAX_EXAMPLES else "")
             yield f"  {status} ({_short(reason)}) {len(keys)}: {examples}: {result.events[keys[0]]['message']}"
@@ -53,12 +53,10 @@ def _iter_counts(result: JobResult) -> Iterator[str]:
     if total["capacity_tokens"]:
         fill = total["tokens"] / total["capacity_tokens"]
         yield f"  {total['samples']} samples, {total['tokens']} tokens, filled to {fill:.0%}"
-    dropped = [
-        f"{number} {name.removeprefix('dropped_')}" for name, number in sorted(total.items()) if "dropped_" in name
-    ]
-    dropped += [f"{total[name]} {name}" for name in ("failed_conversations", "partial_videos") if total[name]]
+    names = [name for name in sorted(total) if name.startswith("dropped_")] + ["failed_conversations", "partial_videos"]
+    dropped = [f"{total[name]} {name.removeprefix('dropped_')}" for name in names if total[name]]
     if dropped:
-        yield f"  left out or damaged: {', '.join(d for d in dropped if not d.startswith('0 '))}"
+        yield f"  left out or damaged: {', '.join(dropped)}"
 
 
 def _iter_empty_sides(result: JobResult) -> Iterator[str]:

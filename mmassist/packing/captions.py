@@ -71,13 +71,13 @@ def pair_moments(item: CaptionItem, store: FrameStore, report: FillReport) -> li
     """Narrations of a video behind the frames up to them, without a gap from the item's own zero on.
 
     A narration is said behind the first frame that lies later than its moment, or behind the last frame where no later
-    one is left. What is said behind the same frame is one message, in the order of time, the same text only once.
+    one is left; the last picture is shown for up to half a second beyond its own time. What is said behind the same frame is one message, in the order of time, the same text only once.
     """
     cursor = frame_at(item.offset_s, store.fps)
     told: dict[int, list[tuple[float, Caption]]] = {}
     for time_s, caption in _in_time_order(item, report):
         frame = max(cursor, frame_at(time_s, store.fps))
-        if frame >= store.num_frames:
+        if frame > store.num_frames or cursor >= store.num_frames:
             report.drop_captions([caption], "after_end")
             continue
         told.setdefault(min(frame + 2, store.num_frames), []).append((time_s, caption))

@@ -47,7 +47,7 @@ class FrameGroup:
                 raise ItemError(Kind.PERMANENT, MISSING)
             frames, info = self._read_whole(path)
         except ItemError as error:
-            if not _is_files_fault(error, path):
+            if not self._is_files_fault(error, path):
                 raise
             reason = MISSING if error.message == MISSING else UNREADABLE
             self._note(member, reason, error.message.removeprefix(f"{path}: ").removeprefix(f"{path!r}: "))
@@ -65,7 +65,8 @@ class FrameGroup:
         if self.num_frames:
             return
         if all(drop.reason == MISSING for drop in self.drops):
-            raise Skip("no_video", f"none of its {len(self.members)} files exists ({self._item.sources[:1]})")
+            first = f", the first is {self.members[0]['path']}" if self.members else ""
+            raise Skip("no_video", f"none of its {len(self.members)} files exists{first}")
         first = next(text for text in self.problems() if not text.endswith(f": {MISSING}"))
         raise ItemError(Kind.PERMANENT, f"none of its {len(self.members)} files can be read: {first}")
 
@@ -90,6 +91,13 @@ class FrameGroup:
             return self._decoder.extract_picture(path, self._item.geometry)
         return self._decoder.extract([path], self._item.geometry, self._compat)
 
+    def _is_files_fault(self, error: ItemError, path: Path) -> bool:
+        if isinstance(error, DecoderDied):
+            return not error.was_killed  # from outside: a machine short of memory does that
+        if error.kind is Kind.TRANSIENT and self._item.medium is Medium.CLIPS:
+            return _can_be_read(path)  # FFmpeg calls broken Matroska data an input/output error, too
+        return error.kind is Kind.PERMANENT
+
     def _describe(self, member: dict[str, Any], info: dict[str, Any], name: str) -> None:
         if self._item.medium is Medium.IMAGES:
             member |= {key: info[key] for key in ("digest", "width", "height")}
@@ -111,15 +119,8 @@ def _read_all(stream: FrameStream) -> tuple[list[bytes], dict[str, Any]]:
     return frames, stream.info()
 
 
-def _is_files_fault(error: ItemError, path: Path) -> bool:
-    if isinstance(error, DecoderDied):
-        return not error.was_killed  # from outside: a machine short of memory does that
-    if error.kind is Kind.TRANSIENT:
-        return _can_be_read(path)  # FFmpeg calls broken Matroska data an input/output error, too
-    return error.kind is Kind.PERMANENT
-
-
 def _can_be_read(path: Path) -> bool:
+    """Whether the disk gives the file out to its end."""
     try:
         with path.open("rb") as file:
             while file.read(1 << 20):

@@ -18,7 +18,7 @@ from mmassist.stages import PIPELINE
     ("words", "expected"),
     [
         (["dataset=wtag"], "'stage' is not given; say stage=NAME with one or more of: extract, generate, judge, split"),
-        (["stage=extract"], "'dataset' is not given; say dataset=NAME with one or more of: captaincook4d, holoassist"),
+        (["stage=extract"], "'dataset' is not given; say dataset=NAME with one or more of: assembly101, captaincook4d"),
         (["stage=extrct", "dataset=wtag"], "stage=extrct: there is no such stage. Did you mean 'extract'?"),
         (["stage=extract", "dataset=wtg"], "dataset=wtg: there is no such dataset. Did you mean 'wtag'?"),
         (["stage=extract", "dataset=wtag,holassist"], "dataset=holassist: there is no such dataset. Did you mean 'holo"),

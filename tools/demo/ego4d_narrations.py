@@ -89,7 +89,7 @@ def _build_pass(video: Video, number: int) -> dict[str, Any]:
     uid = str(uuid.UUID(int=random.getrandbits(128), version=4))
     narrations: list[dict[str, Any]] = []
     at_s = 0.6 + 0.3 * number
-    while at_s < video.length_s:
+    while at_s < video.length_s - 0.1:
         place = len(narrations)
         text = f"{TAGS[place % len(TAGS)]} {random.choice(DOINGS)}"
         if place % 7 == 5:

@@ -214,7 +214,7 @@ def test_narrations_come_behind_the_first_frame_after_their_moment(make) -> None
 
 
 def test_the_last_narration_is_said_behind_the_last_frame(make) -> None:  # type: ignore[no-untyped-def]
-    captions = [Caption("C stops.", time_s=9.7, record="x"), Caption("C leaves.", time_s=10.0, record="y")]
+    captions = [Caption("C stops.", time_s=9.7, record="x"), Caption("C leaves.", time_s=10.5, record="y")]
     samples, report = narrate(make, captions, 20)
     assert shown(samples) == [(0, 20, "C stops.")]
     assert left_out(report) == [("y", "after_end")]

@@ -207,7 +207,7 @@ def test_a_name_that_is_no_text_fits_into_the_record(place: Place) -> None:
 
 @pytest.mark.parametrize("medium", [Medium.IMAGES, Medium.CLIPS])
 def test_nothing_there_is_skipped_and_nothing_readable_fails(place: Place, medium: Medium) -> None:
-    with pytest.raises(Skip, match="none of its 2 files exists") as skipped:
+    with pytest.raises(Skip, match=r"none of its 2 files exists, the first is a\.png") as skipped:
         extract(place, medium, ["a.png", "sub/b.png"])
     assert skipped.value.reason == "no_video"
     (place.data_root / "c.png").write_bytes(b"words")
@@ -324,6 +324,28 @@ def test_broken_matroska_is_no_trouble_of_the_disk(place: Place) -> None:
     store = extract(place, Medium.CLIPS, names)
     assert store.ranges[0] == (0, 1) and len(store.bad) >= len(names) // 2
     assert any("Input/output error" in problem for problem in store.bad.values())
+
+
+@pytest.mark.parametrize("num_failures", [1, 2])
+def test_a_disk_that_does_not_answer_fails_the_group_for_now(
+    place: Place, monkeypatch: pytest.MonkeyPatch, num_failures: int
+) -> None:
+    names = [write_picture(place, f"{number}.png", number) for number in range(3)]
+    plain, left = Path.read_bytes, [num_failures]
+
+    def read_bytes(path: Path) -> bytes:
+        if path.name == "1.png" and left[0]:
+            left[0] -= 1
+            raise OSError(5, "Input/output error")
+        return plain(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    if num_failures == 1:  # over at once
+        assert extract(place, Medium.IMAGES, names).numbers == [0, 1, 2]
+        return
+    with pytest.raises(ItemError, match=r"1\.png: Input/output error") as caught:
+        extract(place, Medium.IMAGES, names)
+    assert caught.value.kind == Kind.TRANSIENT
 
 
 class Breaker:
