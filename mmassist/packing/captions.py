@@ -71,7 +71,8 @@ def pair_moments(item: CaptionItem, store: FrameStore, report: FillReport) -> li
     """Narrations of a video behind the frames up to them, without a gap from the item's own zero on.
 
     A narration is said behind the first frame that lies later than its moment, or behind the last frame where no later
-    one is left; the last picture is shown for up to half a second beyond its own time. What is said behind the same frame is one message, in the order of time, the same text only once.
+    one is left (the last picture is shown for up to half a second). What is said behind the same frame is one message,
+    in the order of time, the same text only once.
     """
     cursor = frame_at(item.offset_s, store.fps)
     told: dict[int, list[tuple[float, Caption]]] = {}
