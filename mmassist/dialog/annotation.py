@@ -13,6 +13,7 @@ from mmassist.dialog.schemas import MAX_TIME_S
 
 # The reference writes WTaG's utterances at the start of the line and every other source's behind a blank.
 _REFERENCE_FLUSH_LEFT = frozenset({"wtag"})
+_REFERENCE_UNENDED = frozenset({"egoexolearn", "epickitchens"})  # and these without a line end behind the last line
 # The reference ends every window of Assembly101 this much early, so that late turns fall out of it.
 _REFERENCE_SHORTER_S = {"assembly101": 1.0}
 
@@ -47,7 +48,7 @@ class Clip:
 
 
 def render_description(annotation: Annotation, compat: bool) -> str:
-    """The whole recording, a line per step and substep; every line ends with a newline.
+    """The whole recording, a line per step and substep; every line ends with a newline (reference: see above).
 
     ``[a s-b s] text (note)`` for a step, `` - [a s] text`` or `` - [a s-b s] text (ERROR: why)`` for a fine action,
     `` - [a s] role: "text"`` for an utterance, a last line ``Summary: ...`` where the source has one; times in seconds
@@ -168,7 +169,8 @@ def _render(annotation: Annotation, shown: range, detailed: range, compat: bool)
             lines += [("- " if flush else " - ") + _substep_text(substep, compat) for substep in step.substeps]
     if annotation.summary:
         lines.append(f"Summary: {_text(annotation.summary, compat)}")
-    return "".join(f"{line}\n" for line in lines)
+    ending = "" if compat and annotation.dataset in _REFERENCE_UNENDED else "\n"
+    return "\n".join(lines) + (ending if lines else "")
 
 
 def _step_line(step: Step, compat: bool) -> str:

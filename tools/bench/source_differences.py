@@ -31,7 +31,7 @@ from mmassist.video.geometry import reference_resize
 from mmassist.video.sampling import reference_stride
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "dataset"
-SOURCES = ("holoassist", "wtag")  # the reference reads nothing of CaptainCook4D
+SOURCES = ("assembly101", "ego4d", "egoexolearn", "epickitchens", "holoassist", "wtag")  # not read there: CaptainCook4D
 EPIC_VIDEOS = "epic-kitchens/epic-kitchens-100-annotations/EPIC_100_video_info.csv"
 HOLOASSIST_RECORDS = "holoassist/data-annotation-trainval-v1_1.json"
 SIZE = 384
@@ -89,7 +89,9 @@ def iter_annotations(datasets: Path, compat: bool) -> Iterator[tuple[str, Annota
         for source in SOURCES:
             values = yaml.safe_load((CONF / f"{source}.yaml").read_text())
             adapter: Adapter = build_adapter(build_dataset_config(values["dataset"], "dataset"), root, compat)
-            rule = ClipRule(values["generate"]["clip_max_units"], values["generate"]["clip_counts"])
+            settings = values["generate"]
+            shown = (settings.get(name) for name in ("clip_before", "clip_after"))
+            rule = ClipRule(settings["clip_max_units"], settings["clip_counts"], *shown)
             for item in adapter.list_items().dialogs:
                 yield source, adapter.load_annotation(item), rule
 
@@ -101,7 +103,7 @@ def count_annotation(annotation: Annotation) -> dict[str, Any]:
         "steps": sum(not step.is_marker for step in annotation.steps),
         "actions": sum(substep.role is None for substep in substeps),
         "utterances": sum(substep.role is not None for substep in substeps),
-        "errors": sum(bool(substep.note) for substep in substeps),
+        "errors": sum(bool(part.note) for part in (*annotation.steps, *substeps)),
         "length s": f"{annotation.duration_s:.2f}",
         "coverage": f"{annotation.ann_ratio:.4f}",
     }

@@ -60,11 +60,9 @@ RULES = {
 def test_the_reference_rules_give_the_published_text_and_windows(sample_data: Path, dataset: str) -> None:
     expected = published(sample_data, dataset)
     annotation = annotation_of_text(expected["all_step_descriptions"], dataset)
-    # Only sources with substeps end in a line break in the published files.
-    end = "" if RULES[dataset].num_before is None else "\n"
-    assert render_description(annotation, compat=True) == expected["all_step_descriptions"] + end
+    assert render_description(annotation, compat=True) == expected["all_step_descriptions"]
     clips = cut_clips(annotation, RULES[dataset], compat=True)[: len(expected["clips"])]
-    assert [clip.text for clip in clips] == [text + end for _, _, text in expected["clips"]]
+    assert [clip.text for clip in clips] == [text for _, _, text in expected["clips"]]
     for clip, (start_s, end_s, _) in zip(clips, expected["clips"], strict=True):
         assert clip.start_s == pytest.approx(start_s, abs=0.051)
         assert clip.end_s == pytest.approx(end_s, abs=0.051)
