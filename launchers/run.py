@@ -67,7 +67,7 @@ def _run(words: list[str]) -> int:
     for dataset in sides:
         drops = sources.drops(dataset)
         if drops:
-            write_json(run.drops(dataset), [asdict(drop) for drop in drops], "run")
+            write_json(run.drops(dataset), [{"dataset": dataset, **asdict(drop)} for drop in drops], "run")
             print(f"{dataset}: {len(drops)} records repaired or left out, see {run.drops(dataset)}")
             print("\n".join(f"  {drop.recording or drop.record}: {drop.reason}" for drop in drops[:3]))
     if launcher == "slurm":

@@ -38,7 +38,6 @@ def iter_rows(file: TextIO, delimiter: str = ",", num_cells: int | None = None) 
     many cells a row has. A row with another number of cells, or whose quote is never closed, is a BadRow; the line
     after it is read as a new row. A row that is whole when its quotes are taken for text is mended.
     """
-    csv.field_size_limit(_FIELD_LIMIT)
     lines = _Lines(file)
     while (first := lines.take()) is not None:
         number = lines.number
@@ -130,8 +129,11 @@ def _split(text: str, delimiter: str) -> list[str] | None:
     """Cells of one row, None when its quotes do not fit."""
     if text.count('"') % 2:
         return None
+    before = csv.field_size_limit(_FIELD_LIMIT)  # the limit is one for the whole process
     try:
         rows = list(csv.reader([text], delimiter=delimiter, strict=True))
     except csv.Error:
         return None
+    finally:
+        csv.field_size_limit(before)
     return rows[0] if len(rows) == 1 else None

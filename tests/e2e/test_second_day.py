@@ -81,7 +81,7 @@ def test_one_broken_video_is_one_row_and_is_taken_up_when_mended(own_sources, fi
     row = outcomes(own_sources, "wtag", "frames")["T47"]
     assert row.status == "failed" and row.attempt == 1 and (own_sources / row.traceback).exists()
     code, text = command(own_sources, CHAIN, "dataset=wtag", *SMALL_TASKS)
-    assert code == 1 and "extract  wtag            2 done, 1 failed (nothing to do)" in text
+    assert code == 1 and "extract  wtag              2 done, 1 failed (nothing to do)" in text
     video.write_bytes(whole)
     code, text = command(own_sources, CHAIN, "dataset=wtag", *SMALL_TASKS)
     assert code == 0
@@ -101,8 +101,8 @@ def test_a_missing_video_is_skipped_and_comes_back_by_itself(own_sources, comman
     code, text = command(own_sources, CHAIN, "dataset=wtag")
     assert (
         code == 0
-        and "extract  wtag            3 done (1 now)" in text
-        and "pack     wtag            3 done (1 now)" in text
+        and "extract  wtag              3 done (1 now)" in text
+        and "pack     wtag              3 done (1 now)" in text
     )
 
 
@@ -114,7 +114,7 @@ def test_a_replaced_video_makes_only_itself_stale(own_sources, command):
     assert code == 2 and "inputs of 1 finished items changed since (first: T1)" in text
     code, text = command(own_sources, *words, "on_stale=rebuild")
     assert code == 0
-    assert "extract  wtag            2 done (1 now)" in text and "encode   wtag            2 done (1 now)" in text
+    assert "extract  wtag              2 done (1 now)" in text and "encode   wtag              2 done (1 now)" in text
     frames = UnitReader(Layout(own_sources).unit("wtag", "frames"), "extract")
     assert sorted(frames.keys()) == ["T1", "T47"]
     again = fresh_copy(own_sources, own_sources.parent / "again")
@@ -126,13 +126,13 @@ def test_a_replaced_video_makes_only_itself_stale(own_sources, command):
 def test_items_and_limit_choose_what_runs(sources, tmp_path, command):
     root = fresh_copy(sources, tmp_path / "root")
     code, text = command(root, CHAIN, "dataset=wtag", "items=[T5]")
-    assert code == 0 and "pack     wtag            1 done (1 now)" in text
+    assert code == 0 and "pack     wtag              1 done (1 now)" in text
     code, text = command(root, CHAIN, "dataset=wtag", "limit=1")
-    assert code == 0 and "pack     wtag            1 done (1 now)" in text
+    assert code == 0 and "pack     wtag              1 done (1 now)" in text
     code, text = command(root, CHAIN, "dataset=wtag", "items=[T55]")
     assert code == 2 and "wtag has no item 'T55'. Did you mean 'T5'?" in text
     code, text = command(root, CHAIN, "dataset=wtag")
-    assert code == 0 and "pack     wtag            3 done (1 now)" in text
+    assert code == 0 and "pack     wtag              3 done (1 now)" in text
 
 
 def test_a_plan_shows_what_would_run_and_touches_nothing(sources, tmp_path, command):

@@ -1,7 +1,6 @@
 """Every source from its publisher's files to packed samples: on small invented publications in the exact layouts.
 
-HoloAssist and WTaG are those of the demonstration, tested throughout; CaptainCook4D runs on its published annotations
-in ``test_real_data.py``.
+HoloAssist and WTaG are those of the demonstration, tested throughout.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from tests.e2e.test_outputs import read_json, reader
 from tools.demo.frame_code import read_number
 from tools.demo.publication import publish, write_publication
 
-DIALOGS = ("assembly101", "ego4d", "egoexolearn", "epickitchens")
+DIALOGS = ("assembly101", "captaincook4d", "ego4d", "egoexolearn", "epickitchens")
 CAPTIONS = ("ego4d_narrations", "egoobjects", "llava", "sthsthv2")
 PREPARED = {
     **dict.fromkeys(DIALOGS, "prepared/knowledge_L4096_I10"),
@@ -181,7 +180,8 @@ def test_a_bad_picture_costs_itself_and_is_named(all_sources):
 def test_sides_divide_no_recording_and_no_person(all_sources, name):
     unit = Layout(all_sources).unit(name, "splits")
     sides = json.loads(unit.assignment.read_text())["recordings"]
-    if name != "ego4d_narrations":  # whose sides are those of the Goal-Step recordings
+    settings = yaml.safe_load((CONF_DIR / "dataset" / f"{name}.yaml").read_text())
+    if settings["split"]["group_by"] == "participant":
         assert json.loads(unit.audit.read_text())["shared_participants"] == {}
     recording_of = {item.key: item.recording for item in adapter_of(all_sources, name).list_items().dialogs}
     for sample in packed(all_sources, name):
@@ -253,4 +253,4 @@ def test_the_kinds_of_sources_are_all_here():
     names = [path.stem for path in sorted((CONF_DIR / "dataset").glob("*.yaml"))]
     kinds = {name: adapter_class(name).content for name in names}
     assert sorted(name for name, kind in kinds.items() if kind is Content.CAPTION) == sorted(CAPTIONS)
-    assert set(kinds) == {*DIALOGS, *CAPTIONS, "captaincook4d", "holoassist", "wtag"}
+    assert set(kinds) == {*DIALOGS, *CAPTIONS, "holoassist", "wtag"}

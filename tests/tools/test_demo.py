@@ -22,6 +22,7 @@ from launchers.jobs import Job, Sources, resolve_jobs
 from launchers.prepare import assign_sides
 from mmassist.core.errors import ConfigError
 from mmassist.core.item import Geometry
+from mmassist.datasets import list_datasets
 from mmassist.io.atomic import write_json
 from mmassist.io.layout import Layout, UnitLayout
 from mmassist.video import VideoConfig
@@ -29,7 +30,8 @@ from mmassist.video.decoder import Decoder
 from tools.demo import holoassist, wtag
 from tools.demo.check import expected_number
 from tools.demo.frame_code import HEIGHT, MAX_NUMBER, WIDTH, draw_picture, read_number
-from tools.demo.sample import FULL, SMALL, make_sample, shortened
+from tools.demo.publication import list_publications, publish, write_publication
+from tools.demo.sample import DATASETS, FULL, SMALL, make_sample, shortened
 from tools.demo.summary import sum_records
 from tools.demo.video import HOLOASSIST_FPS, WTAG_FPS, write_mp4, write_mpeg
 
@@ -257,3 +259,17 @@ def write_texts(root: Path, sample) -> None:  # type: ignore[no-untyped-def]
 def hashes(root: Path) -> dict[str, str]:
     files = (path for path in sorted(root.rglob("*")) if path.is_file())
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_every_other_source_has_a_sample_of_its_own(tmp_path):
+    names = list_publications()
+    assert sorted({*names, *DATASETS}) == list_datasets()
+    assert write_publication(tmp_path, publish("egoobjects")) is True
+    assert write_publication(tmp_path, publish("egoobjects")) is False
+    (tmp_path / "datasets" / "EgoObjects" / "EgoObjectsV1_unified_train.json").unlink()
+    assert write_publication(tmp_path, publish("egoobjects")) is True
+
+
+def test_an_unknown_sample_is_refused_with_the_nearest_name():
+    done = subprocess.run([sys.executable, "-m", "tools.demo", "--dataset", "lava"], capture_output=True, text=True)
+    assert done.returncode == 2 and "there is no sample of it. Did you mean 'llava'?" in done.stderr

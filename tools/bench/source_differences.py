@@ -103,7 +103,7 @@ def count_annotation(annotation: Annotation) -> dict[str, Any]:
         "steps": sum(not step.is_marker for step in annotation.steps),
         "actions": sum(substep.role is None for substep in substeps),
         "utterances": sum(substep.role is not None for substep in substeps),
-        "errors": sum(bool(part.note) for part in (*annotation.steps, *substeps)),
+        "errors": sum(bool(s.note) for s in annotation.steps) + sum(bool(s.note) for s in substeps),
         "length s": f"{annotation.duration_s:.2f}",
         "coverage": f"{annotation.ann_ratio:.4f}",
     }

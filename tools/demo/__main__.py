@@ -1,4 +1,4 @@
-"""``python -m tools.demo``: make the sample, run the six stages over it, say what came out."""
+"""``python -m tools.demo``: make the sample, run all stages over it, say what came out."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 
 from launchers.run import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USER, main
+from mmassist.core.config import nearest
 from mmassist.core.errors import ConfigError
-from tools.demo.sample import make_sample
+from tools.demo.publication import list_publications, publish, write_publication
+from tools.demo.sample import DATASETS, make_sample
 from tools.demo.summary import iter_report, load_totals
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-WORDS = (
-    "stage=extract,generate,judge,split,encode,pack",
-    "dataset=holoassist,wtag",
+SETTINGS = (
     "models=tiny",
     "hydra/launcher=local",
     "num_workers=2",
@@ -31,29 +31,42 @@ WORDS = (
 )
 
 
-def run_demo(root: Path) -> int:
+def run_demo(root: Path, datasets: Sequence[str] = DATASETS) -> int:
     """Run the demonstration below ``root``; returns an exit code as ``launchers.run`` does."""
     root.mkdir(parents=True, exist_ok=True)
     os.environ["DATA_ROOT_DIR"] = str(root)
     begin = time.monotonic()
+    names = ",".join(datasets)
+    words = ("stage=extract,generate,judge,split,encode,pack", f"dataset={names}", *SETTINGS)
     try:
-        is_new = make_sample(root, track=_track)
+        is_new = _make(root, datasets)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USER
     print(f"sample: {'made' if is_new else 'is there'} in {_shown(root)}/datasets, invented tasks on numbered pictures")
-    print(f"running: DATA_ROOT_DIR={_shown(root)} {_python()} -m launchers.run {' '.join(WORDS)}", flush=True)
-    code = main(WORDS)
+    print(f"running: DATA_ROOT_DIR={_shown(root)} {_python()} -m launchers.run {' '.join(words)}", flush=True)
+    code = main(words)
     if code not in (EXIT_OK, EXIT_FAILED):
         return code
-    print("\n".join(iter_report(load_totals(WORDS), Path.cwd())))
+    print("\n".join(iter_report(load_totals(words), Path.cwd())))
     print(
         "\nDialogs are scripted and vision weights random (models=tiny): the form is the real one, the content is not."
         f"\nTook {time.monotonic() - begin:.0f} s. Next, samples of other settings from the same dialogs and frames:\n"
-        f"  DATA_ROOT_DIR={_shown(root)} {_python()} -m launchers.run stage=pack dataset=holoassist,wtag models=tiny "
+        f"  DATA_ROOT_DIR={_shown(root)} {_python()} -m launchers.run stage=pack dataset={names} models=tiny "
         "hydra/launcher=basic setup=no_knowledge pack.image_tokens=1,5 -m"
     )
     return code
+
+
+def _make(root: Path, datasets: Sequence[str]) -> bool:
+    """Write the samples of the sources; False when all were there. Raises ConfigError."""
+    is_new = False
+    others = [name for name in datasets if name not in DATASETS]
+    if len(others) < len(datasets):
+        is_new = make_sample(root, track=_track)
+    for name in others:
+        is_new = write_publication(root, publish(name)) or is_new
+    return is_new
 
 
 def _track(paths: list[Path]) -> Iterator[Path]:
@@ -73,16 +86,22 @@ def _python() -> str:
     return _shown(Path(sys.executable)) if ".venv" in sys.executable else "python"
 
 
-def _parse() -> Path:
+def _parse() -> tuple[Path, list[str]]:
     parser = argparse.ArgumentParser(prog="python -m tools.demo", description=__doc__)
     parser.add_argument("--root", type=Path, default=REPOSITORY / "demo_data", help="folder of the sample and outputs")
-    root: Path = parser.parse_args().root
-    return root.resolve()
+    choices = sorted({*DATASETS, *list_publications()})
+    parser.add_argument("--dataset", default=",".join(DATASETS), help=f"sources, with commas: {', '.join(choices)}")
+    arguments = parser.parse_args()
+    datasets = list(dict.fromkeys(arguments.dataset.split(",")))
+    for name in datasets:
+        if name not in choices:
+            parser.error(f"--dataset {name}: there is no sample of it.{nearest(name, choices)}")
+    return arguments.root.resolve(), datasets
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(run_demo(_parse()))
+        sys.exit(run_demo(*_parse()))
     except KeyboardInterrupt:
         print("\nstopped; what is finished is kept, the same command goes on from here", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)

@@ -29,9 +29,16 @@ def publish(dataset: str) -> Publication:
     return made
 
 
-def write_publication(root: Path, publication: Publication) -> None:
-    """Write a publication below ``root/datasets``; what is there already stays."""
+def list_publications() -> list[str]:
+    """Sources that have a generator of this kind, sorted."""
+    modules = (path for path in Path(__file__).parent.glob("*.py") if "\ndef publish() ->" in path.read_text())
+    return sorted(path.stem for path in modules)
+
+
+def write_publication(root: Path, publication: Publication) -> bool:
+    """Write a publication below ``root/datasets``; what is there already stays. False when all of it was there."""
     folder = root / "datasets" / publication.raw_dir
+    missing = [name for name in (*publication.files, *publication.pictures) if not (folder / name).exists()]
     for name, content in publication.files.items():
         path = folder / name
         if not path.exists():
@@ -41,6 +48,7 @@ def write_publication(root: Path, publication: Publication) -> None:
         path = folder / name
         if not path.exists():
             write(path)
+    return bool(missing)
 
 
 def video_writer(duration_s: float, fps: Fraction, scenes_s: Sequence[float] = ()) -> Writer:

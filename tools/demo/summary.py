@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from launchers.compose import compose_command
-from launchers.jobs import resolve_jobs
+from launchers.jobs import resolve_jobs, select_applicable
 from mmassist.core.outcome import Status
 from mmassist.io.layout import UnitLayout
 from mmassist.io.shard import load_records
-from tools.demo.check import count_exact_frames
+from tools.demo.check import FPS, count_exact_frames
 
 SIDES = ("train", "val", "test")
 
@@ -33,7 +33,7 @@ class Totals:
 
 def load_totals(words: Sequence[str]) -> list[Totals]:
     """Totals of the folders that the command ``words`` writes, in the order of the pipeline."""
-    _, jobs = resolve_jobs(compose_command(words))
+    _, jobs = resolve_jobs(select_applicable(compose_command(words))[0])
     return [sum_records(job.stage.name, job.dataset, job.unit) for job in jobs]
 
 
@@ -56,15 +56,23 @@ def iter_report(all_totals: Sequence[Totals], base: Path) -> Iterator[str]:
     """Yield what a reader wants to know after the demonstration; paths are shown relative to ``base``."""
     found = {(t.dataset, t.stage): t for t in all_totals}
     for dataset in dict.fromkeys(t.dataset for t in all_totals):
-        frames, dialogs, packed = (found[dataset, stage] for stage in ("extract", "generate", "pack"))
+        frames, packed = found[dataset, "extract"], found[dataset, "pack"]
         yield f"\n{dataset}"
         yield (
             f"  videos   {frames.statuses[Status.DONE]}, {frames.stats['video_s']:.0f} s, "
             f"{frames.stats['frames']:.0f} frames at 2 per second"
+            if not frames.stats["members"]
+            else f"  groups   {frames.statuses[Status.DONE]} of {frames.stats['members']:.0f} pictures or clips, "
+            f"{frames.stats['frames']:.0f} frames"
         )
-        num_exact, num_frames = count_exact_frames(dataset, UnitLayout(frames.folder))
-        yield f"  checked  {num_exact} of {num_frames} frames show exactly the picture of their time"
-        yield f"  dialogs  {dialogs.stats['conversations']:.0f}, kept {_per_side(found[dataset, 'split'])}"
+        if dataset in FPS:
+            num_exact, num_frames = count_exact_frames(dataset, UnitLayout(frames.folder))
+            yield f"  checked  {num_exact} of {num_frames} frames show exactly the picture of their time"
+        if (dataset, "generate") in found:
+            dialogs = found[dataset, "generate"]
+            yield f"  dialogs  {dialogs.stats['conversations']:.0f}, kept {_per_side(found[dataset, 'split'])}"
+        else:
+            yield f"  captions {packed.stats['captions']:.0f}"
         samples = ", ".join(f"{packed.by_side.get(s, Counter())['samples']:.0f} {s}" for s in SIDES)
         fill = packed.stats["tokens"] / max(1, packed.stats["capacity_tokens"])
         yield f"  samples  {samples}: {packed.stats['tokens']:.0f} tokens, filled to {fill:.0%} on average"

@@ -214,10 +214,10 @@ def test_narrations_come_behind_the_first_frame_after_their_moment(make) -> None
 
 
 def test_the_last_narration_is_said_behind_the_last_frame(make) -> None:  # type: ignore[no-untyped-def]
-    captions = [Caption("C stops.", time_s=9.7, record="x"), Caption("C leaves.", time_s=10.5, record="y")]
-    samples, report = narrate(make, captions, 20)
-    assert shown(samples) == [(0, 20, "C stops.")]
-    assert left_out(report) == [("y", "after_end")]
+    told = (("C stops.", 9.7, "x"), ("C rests.", 10.0, "y"), ("C leaves.", 10.5, "z"))
+    samples, report = narrate(make, [Caption(text, time_s=t, record=name) for text, t, name in told], 20)
+    assert shown(samples) == [(0, 20, "C stops. C rests.")]
+    assert left_out(report) == [("z", "after_end")]
 
 
 def test_the_same_text_at_one_moment_is_said_once(make) -> None:  # type: ignore[no-untyped-def]
@@ -383,7 +383,7 @@ def test_every_narration_once_or_in_the_report(make, told, num_frames, limit, of
         frame = max(int(offset_s * 2), int(max(0.0, caption.time_s + offset_s) * 2 + 1e-6))
         if not caption.text.strip():
             assert dropped[caption.record] == "empty"
-        elif frame >= num_frames:
+        elif frame > num_frames or int(offset_s * 2) >= num_frames:
             assert dropped[caption.record] == "after_end"
         elif caption.record not in dropped:
             assert caption.text.strip() in found[min(frame + 2, num_frames)]
