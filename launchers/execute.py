@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from launchers.collector import paused_collector
 from launchers.jobs import Job, Sources
 from launchers.plan import Selection, UnitPlan, plan_unit, select_items
 from launchers.prepare import Sides, apply_plan, bundle_tasks, move_aside, write_elements
@@ -77,6 +78,7 @@ class Execution:
         finally:
             lock.release()
 
+    @paused_collector()
     def prepare(
         self, job: Job, lock: FolderLock, rebuild: bool, num_elements: int
     ) -> tuple[UnitPlan, list[list[Task]]]:
@@ -103,6 +105,7 @@ class Execution:
         write_json(self.run.plan, self._plans, "run")
         return plan, bundles
 
+    @paused_collector()
     def plan(self, job: Job, rebuild: bool = False) -> tuple[Selection, UnitPlan]:
         """The job's selected items and what there is to do; changes nothing."""
         selection = select_items(job, self._sources.listing(job), self.sides[job.dataset].of_item)

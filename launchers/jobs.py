@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from launchers.collector import paused_collector
 from launchers.compose import Combination, Command
 from launchers.state import check_manifest
 from mmassist.core.adapter import Adapter
@@ -233,5 +234,6 @@ class Sources:
         which = job.sections["extract"].get("which", "needed")
         name = f"{job.dataset}:{which}"
         if name not in self._listings:
-            self._listings[name] = job.adapter(self._layout).list_items(which=which)
+            with paused_collector():
+                self._listings[name] = job.adapter(self._layout).list_items(which=which)
         return self._listings[name]

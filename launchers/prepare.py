@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import mmassist
+from launchers.collector import paused_collector
 from launchers.jobs import Job, build_stage
 from launchers.plan import Selection, UnitPlan
 from mmassist.core.errors import ConfigError
@@ -54,6 +55,7 @@ class Sides:
             write_json(unit.assignment, kept, "assignment")
 
 
+@paused_collector()
 def assign_sides(layout: Layout, job: Job, listing: Listing, is_anew: bool) -> Sides:
     """Assign a source's recordings, keeping the side of those in ``splits/assignment.json``.
 

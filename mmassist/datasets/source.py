@@ -18,7 +18,7 @@ from mmassist.core.errors import ConfigError, ItemError, Kind
 from mmassist.core.fingerprint import bytes_digest, digest
 from mmassist.core.item import KEY_PATTERN, UPRIGHT, Drop, Geometry, Item, ItemKind, Listing, Medium
 from mmassist.datasets.json_file import Element, JsonError, Outermost, iter_elements, read_element, replace_surrogates
-from mmassist.datasets.table import BadRow, iter_records
+from mmassist.datasets.table import BadRow, Row, iter_records, iter_rows
 
 WHICH = ("needed", "all")
 
@@ -247,24 +247,46 @@ class Source:
         drops: list[Drop],
         aliases: Mapping[str, str] | None = None,
         delimiter: str = ",",
+        owner: str = "",
     ) -> Iterator[tuple[int, dict[str, str]]]:
         """Yield ``(line, {column: cell})`` of a table with a header (``table.iter_records``).
 
-        Bad rows become drops. Bytes that are not UTF-8 become U+FFFD. Raises ConfigError when the file is absent,
-        unreadable or lacks a column.
+        Bad rows become drops of the recording that column ``owner`` names, as far as that can be told. Bytes that are
+        not UTF-8 become U+FFFD. Raises ConfigError when the file is absent, unreadable or lacks a column.
         """
         found = self.require(path)
         try:
             with found.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-                for row in iter_records(file, columns, aliases, delimiter):
+                for row in iter_records(file, columns, aliases, delimiter, owner):
                     if isinstance(row, BadRow):
-                        drops.append(Drop("", f"{path} line {row.line}", row.reason))
+                        drops.append(Drop(row.owner, f"{path} line {row.line}", row.reason))
                     else:
                         yield row
         except KeyError as error:
             raise self.refuse(path, f"has no column {error.args[0]}") from error
         except (IsADirectoryError, PermissionError) as error:
             raise self.refuse(path, f"cannot be read as a file ({error.strerror})") from error
+
+    def read_raw_rows(self, path: str, lines: Collection[int], delimiter: str = ",") -> list[RawRecord]:
+        """The rows of a table that begin at ``lines``, by column, as they are written: for people to look at.
+
+        A row whose cells do not fit the header is a list. Reads the whole file. Raises ItemError when it is absent.
+        """
+        header: list[str] | None = None
+        found = []
+        try:
+            with (self.root / path).open(encoding="utf-8-sig", errors="replace", newline="") as file:
+                for row in iter_rows(file, delimiter):
+                    cells = row.cells if isinstance(row, Row) else list(row.cells or (row.row.cells if row.row else ()))
+                    if header is None:
+                        header = cells
+                    elif row.line in lines:
+                        is_whole = len(cells) == len(header)
+                        value = dict(zip(header, cells, strict=True)) if is_whole else cells
+                        found.append(RawRecord(f"{path} line {row.line}", value))
+        except FileNotFoundError as error:
+            raise ItemError(Kind.PERMANENT, f"{self.root / path} does not exist") from error
+        return found
 
     def recordings_on_disk(self) -> list[str]:
         """Names of all recordings whose video file exists, sorted."""

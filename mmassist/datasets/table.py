@@ -6,7 +6,7 @@ import csv
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TextIO
 
 MAX_ROW_LINES = 64  # a quoted field may hold line ends; more of them than this is a quote that was never closed
@@ -24,11 +24,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that could not be taken as it is; ``reason`` says what is wrong, or what was mended (``row`` then)."""
+    """A row that could not be taken as it is; ``reason`` says what is wrong, or what was mended (``row`` then).
+
+    ``cells`` are what it seems to hold, and ``owner`` the cell that says whose row it is, where there is such a column.
+    """
 
     line: int
     reason: str
     row: Row | None = None
+    cells: tuple[str, ...] = ()
+    owner: str = ""
 
 
 def iter_rows(file: TextIO, delimiter: str = ",", num_cells: int | None = None) -> Iterator[Row | BadRow]:
@@ -60,23 +65,28 @@ def iter_rows(file: TextIO, delimiter: str = ",", num_cells: int | None = None) 
         if cells is None and len(plain) == num_cells:
             yield BadRow(number, "a quote that does not belong there, taken as text", Row(number, plain))
         elif cells is None:
-            yield BadRow(number, "a quote that is never closed")
+            yield BadRow(number, "a quote that is never closed", cells=tuple(plain))
         else:
-            yield BadRow(number, f"{len(cells)} columns instead of {num_cells}")
+            yield BadRow(number, f"{len(cells)} columns instead of {num_cells}", cells=tuple(cells))
 
 
 def iter_records(
-    file: TextIO, columns: Sequence[str], aliases: Mapping[str, str] | None = None, delimiter: str = ","
+    file: TextIO,
+    columns: Sequence[str],
+    aliases: Mapping[str, str] | None = None,
+    delimiter: str = ",",
+    owner: str = "",
 ) -> Iterator[tuple[int, dict[str, str]] | BadRow]:
     """Yield ``(line, {column: stripped cell})`` of a table with a header, for the named columns.
 
     ``aliases`` maps other spellings of a header to the name in ``columns``. Of a column that occurs twice the first
-    counts. Raises KeyError with the missing names when the header lacks a column.
+    counts. ``owner`` is the column that says whose row it is, for rows that are bad otherwise. Raises KeyError with the
+    missing names when the header lacks a column.
     """
     places: list[tuple[str, int]] | None = None
     for row in iter_rows(file, delimiter):
         if isinstance(row, BadRow):
-            yield row
+            yield replace(row, owner=_cell(row, dict(places or ()).get(owner)))
             if row.row is None:
                 continue
             row = row.row
@@ -91,6 +101,11 @@ def iter_records(
         yield row.line, {name: row.cells[place].strip() for name, place in places}
     if places is None and columns:
         raise KeyError(", ".join(columns))
+
+
+def _cell(row: BadRow, place: int | None) -> str:
+    cells = row.row.cells if row.row else row.cells
+    return cells[place].strip().strip('"') if place is not None and place < len(cells) else ""
 
 
 class _Lines:

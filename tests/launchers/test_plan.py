@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 
 import pytest
 
@@ -223,3 +226,11 @@ def test_items_gone_from_the_source_are_named_and_left_out_on_request(tmp_path):
     assert source.run(on_stale="rebuild").processed == []
     assert source.made() == {"b": "2"}
     assert source.run().plan.gone == []
+
+
+@pytest.mark.slow
+def test_a_million_items_are_planned_within_four_gigabytes():
+    done = subprocess.run([sys.executable, "-m", "tools.bench.planning"], capture_output=True, text=True, check=True)
+    (total,) = (line for line in done.stdout.splitlines() if line.startswith("total"))
+    peak_mb = float(re.search(r"peak (\d+) MB", total)[1])
+    assert "1000000 items" in total and peak_mb < 4000

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmassist.core.errors import ConfigError
+from mmassist.core.adapter import RawRecord
+from mmassist.core.errors import ConfigError, ItemError
 from mmassist.core.item import KEY_PATTERN, Geometry
 from mmassist.datasets.source import Source, item_key, record_digest, replace_surrogates
 
@@ -82,3 +83,16 @@ def test_half_characters_are_replaced_everywhere(source):
     (source.root / "x.json").write_text(r'{"a\ud800": ["\udc00b", 1, null, "\ud83d\ude00"]}')
     assert source.read_json("x.json") == ({"a?": ["?b", 1, None, "\U0001f600"]}, "")
     assert replace_surrogates("plain") == "plain"
+
+
+def test_raw_rows_are_shown_as_they_are_written(source, tmp_path):
+    path = source.root / "table.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b'id,text\r\n1," two\nlines"\r\n2\r\n3,caf\xe9\r\n4,x\r\n')
+    assert source.read_raw_rows("table.csv", {2, 4, 5}) == [
+        RawRecord("table.csv line 2", {"id": "1", "text": " two\nlines"}),
+        RawRecord("table.csv line 4", ["2"]),
+        RawRecord("table.csv line 5", {"id": "3", "text": "caf\ufffd"}),
+    ]
+    with pytest.raises(ItemError, match=r"none\.csv does not exist"):
+        source.read_raw_rows("none.csv", {1})

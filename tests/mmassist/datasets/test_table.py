@@ -54,8 +54,8 @@ def test_lines_are_counted_through_line_ends_inside_fields():
         Row(1, ["a", "b"]),
         Row(2, ["1", "two\nlines"]),
         Row(5, ["3", "4"]),
-        BadRow(6, "1 columns instead of 2"),
-        BadRow(7, "3 columns instead of 2"),
+        BadRow(6, "1 columns instead of 2", cells=("5",)),
+        BadRow(7, "3 columns instead of 2", cells=("6", "7", "8")),
         Row(8, ["9", "x, y"]),
     ]
 
@@ -66,13 +66,21 @@ def test_a_quote_that_is_never_closed_swallows_nothing():
     assert found[1] == BadRow(2, "a quote that does not belong there, taken as text", Row(2, ["1", '"open']))
     assert found[2:] == [Row(number + 3, [str(number), "x"]) for number in range(3 * MAX_ROW_LINES)]
     found = rows_of('a,b\n1,2,"open\n3,4\n')
-    assert found[1:] == [BadRow(2, "a quote that is never closed"), Row(3, ["3", "4"])]
+    assert found[1:] == [BadRow(2, "a quote that is never closed", cells=("1", "2", '"open')), Row(3, ["3", "4"])]
 
 
 def test_records_are_named_columns_wherever_they_stand():
     text = "\ufeffuid , extra,text,text\r\nv1,x, first ,second\r\nv2,y\r\n"
     found = list(iter_records(io.StringIO(text, newline=""), ("text", "video"), aliases={"uid": "video"}))
-    assert found == [(2, {"text": "first", "video": "v1"}), BadRow(3, "2 columns instead of 4")]
+    assert found == [(2, {"text": "first", "video": "v1"}), BadRow(3, "2 columns instead of 4", cells=("v2", "y"))]
+
+
+def test_a_bad_row_says_whose_it_is_where_that_can_be_told():
+    text = 'text,video\nx,v1\nx,v2,more\nx\n"y,v3\n'
+    found = list(iter_records(io.StringIO(text, newline=""), ("text", "video"), owner="video"))
+    bad = [row for row in found if isinstance(row, BadRow)]
+    assert [(row.line, row.owner) for row in bad] == [(3, "v2"), (4, ""), (5, "v3")]
+    assert found[0] == (2, {"text": "x", "video": "v1"}) and found[-1] == (5, {"text": '"y', "video": "v3"})
 
 
 @pytest.mark.parametrize("text, missing", [("", "a, b"), ("a,c\n1,2\n", "b"), ("\n\n", "a, b")])
