@@ -99,7 +99,7 @@ def select_applicable(combinations: Sequence[Combination]) -> tuple[list[Combina
         elif stage not in without.setdefault(dataset, []):
             without[dataset].append(stage)
     remarks = [
-        f"{dataset} holds captions, which {', '.join(stages)} {'does' if len(stages) == 1 else 'do'} not apply to; "
+        f"{dataset} holds captions, for which there is no {' or '.join(stages)}; "
         f"its stages are {', '.join(STAGES_OF[adapter_class(dataset).content])}"
         for dataset, stages in without.items()
     ]

@@ -35,6 +35,19 @@ class Step:
 
 
 @dataclass(frozen=True)
+class ReferenceForm:
+    """How the reference writes a source down where it differs from source to source; used for comparison alone.
+
+    ``is_flush_left``: utterances stand at the start of the line, not behind a blank; ``has_last_line_end``: the text
+    ends with a line end; ``window_cut_s``: so much is missing at the end of every generation window.
+    """
+
+    is_flush_left: bool = False
+    has_last_line_end: bool = True
+    window_cut_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class KnownTask:
     """One of a source's few tasks; ``steps`` are its procedure in order."""
 
@@ -65,6 +78,7 @@ class Annotation:
     summary: str = ""
     knowledge: str = ""
     known_tasks: tuple[KnownTask, ...] = ()
+    reference_form: ReferenceForm = ReferenceForm()
     drops: tuple[Drop, ...] = ()
 
 

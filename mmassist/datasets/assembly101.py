@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from mmassist.core.adapter import Need, RawRecord
-from mmassist.core.annotation import Annotation
+from mmassist.core.annotation import Annotation, ReferenceForm
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Geometry, Item, Listing
 from mmassist.datasets.assembly101_fine import FineIndex, FineSequence
@@ -153,6 +153,7 @@ class Adapter(DialogAdapter):
             ann_ratio=1.0 if self.compat else covered_share(spans, length_s),
             start_s=start_s,
             has_mistake=any(row.label == "mistake" for row in content.mistakes),
+            reference_form=ReferenceForm(window_cut_s=1.0),
             drops=tuple(drops),
         )
 
@@ -182,17 +183,19 @@ class Adapter(DialogAdapter):
         for name in self._list_names(self.config.coarse_dir):
             found = _COARSE_NAME.fullmatch(name)
             if found is None:
-                drops.append(Drop("", f"{self.config.coarse_dir}/{name}", "not a file of coarse steps"))
+                drops.append(Drop("", f"{self.config.coarse_dir}/{_one_line(name)}", "not a file of coarse steps"))
             elif found[2] not in self._fine.sequences:
-                drops.append(Drop(found[2], name, "coarse steps without fine actions of a headset view"))
+                drops.append(
+                    Drop(_one_line(found[2]), _one_line(name), "coarse steps without fine actions of a headset view")
+                )
             else:
                 tasks[found[2]].add(found[1])
         for name in self._list_names(self.config.mistake_dir):
             found = _MISTAKE_NAME.fullmatch(name)
             if found is None:
-                drops.append(Drop("", f"{self.config.mistake_dir}/{name}", "not a file of mistakes"))
+                drops.append(Drop("", f"{self.config.mistake_dir}/{_one_line(name)}", "not a file of mistakes"))
             elif found[1] not in tasks:
-                drops.append(Drop(found[1], name, "mistakes without coarse steps"))
+                drops.append(Drop(_one_line(found[1]), _one_line(name), "mistakes without coarse steps"))
         return tasks, drops
 
     def _list_names(self, folder: str) -> list[str]:
@@ -224,6 +227,9 @@ class Adapter(DialogAdapter):
         join = join_rows_compat if self.compat else join_rows
         contents, loose = join(coarse, mistakes or [], fine.actions)
         told += [Drop(sequence, row.record, "mistake row outside of every step") for row in loose]
+        placed = {action for content in contents.values() for action in (*content.actions, *content.idle_actions)}
+        left = [action for action in fine.actions if action.verb in self.config.substep_verbs and action not in placed]
+        told += [Drop(sequence, action.record, "begins outside of every step") for action in left]
         (drops[next(iter(contents))] if contents else refusals).extend(told)
         return _Recording(fine, contents, drops, refusals)
 
@@ -283,15 +289,19 @@ class Adapter(DialogAdapter):
         return FineIndex(self.source, {"train": self.config.train_file, "val": self.config.val_file})
 
 
+def _one_line(name: str) -> str:
+    return " ".join(name.split())
+
+
 def _serial(view: str) -> str:
     return view.split("_")[1] if view.count("_") else view
 
 
 def _digest(content: Content, toy: str, verbs: Sequence[str]) -> str:
-    actions = [(action.start_frame, action.text) for action in content.actions if action.verb in verbs]
+    actions = {(action.start_frame, action.text) for action in content.actions if action.verb in verbs}
     return record_digest(
         toy,
-        unordered_digest(row.cells for row in content.coarse),
-        unordered_digest(row.cells for row in content.mistakes),
-        unordered_digest(set(actions)),
+        unordered_digest(row[:-2] for row in content.coarse),
+        unordered_digest(row[:-2] for row in content.mistakes),
+        unordered_digest(actions),
     )

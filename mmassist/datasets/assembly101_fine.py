@@ -67,12 +67,14 @@ class FineIndex:
 
     def _read(self, source: Source, path: str, split: str) -> None:
         name = path.rsplit("/", 1)[-1]
+        is_empty = True
         for line, row in source.iter_table(path, _COLUMNS, self.drops):
             sequence, _, file = row["video"].partition("/")
             view = file.removesuffix(".mp4")
             if not sequence or not view:
                 self.drops.append(Drop("", f"{name} line {line}", "no sequence and view in its column video"))
             elif view.startswith(HEADSET_PREFIX):
+                is_empty = False
                 found = self._found.get(sequence)
                 if found is None:
                     found = self._found[sequence] = _Found(split)
@@ -83,6 +85,8 @@ class FineIndex:
                 found.views.add(view)
                 found.toys[row["toy_name"]] += 1
                 self._add_action(found, sequence, row, f"{name} line {line}")
+        if is_empty and split == _SPLITS[0]:
+            raise source.refuse(path, "holds no action seen by a headset")
 
     def _add_action(self, found: _Found, sequence: str, row: Mapping[str, str], record: str) -> None:
         text = self._texts.get(row["action_cls"])

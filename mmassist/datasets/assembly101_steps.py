@@ -120,12 +120,22 @@ def _build_step(
     else:
         main = None
     for row in rows:
-        if row is not main and row.label == "correct" and _word_row(row, coarse) != text:
+        wording = _word_row(row, coarse)
+        if row.label == "correct" and not wording:
+            drops.append(Drop(sequence, row.record, "correct action without a verb or part that is known"))
+        elif row.label == "correct" and row is not main and wording != text:
             drops.append(Drop(sequence, row.record, "correct action in a step that is named after another"))
         notes.append(word_note(row, _verb(row, coarse), row is main))
     is_wrong = any(row.label == "mistake" for row in rows)
-    told = () if is_wrong else tuple(dict.fromkeys(Substep(action.start_s, action.text) for action in actions))
-    return Step(coarse.start_s, coarse.end_s, text, "; ".join(dict.fromkeys(filter(None, notes))), told)
+    told: dict[Substep, None] = {}
+    for action in actions:
+        substep = Substep(action.start_s, action.text)
+        if is_wrong or substep in told:
+            reason = "in a step that is a mistake" if is_wrong else "copy of another action"
+            drops.append(Drop(sequence, action.record, reason))
+        else:
+            told[substep] = None
+    return Step(coarse.start_s, coarse.end_s, text, "; ".join(dict.fromkeys(filter(None, notes))), tuple(told))
 
 
 def _word_row(row: MistakeRow, coarse: CoarseRow) -> str:

@@ -14,12 +14,14 @@ from mmassist.core.adapter import Need, RawRecord
 from mmassist.core.annotation import Annotation, Step
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
-from mmassist.datasets.captaincook4d_files import Files, iter_records, read_length
+from mmassist.datasets.captaincook4d_errors import Errors, errors_digest, has_errors
+from mmassist.datasets.captaincook4d_files import Files, iter_records, read_length, read_person
 from mmassist.datasets.captaincook4d_recipe import clean_description, order_steps
 from mmassist.datasets.source import DialogAdapter, DialogConfig, record_digest
 from mmassist.datasets.span import covered_share, fit_span, read_number
 
 _REPOSITORY = "https://github.com/CaptainCook4D/annotations"
+_STEP_FACTS = ("step_id", "start_time", "end_time", "description", "has_errors", "errors")
 
 
 @dataclass(frozen=True)
@@ -63,16 +65,15 @@ class Adapter(DialogAdapter):
             if not isinstance(records["steps"], list):
                 drops.append(Drop(recording, recording, f"in the {split} list but not annotated"))
                 continue
-            title = files.title(recording)[0]
-            person = records["activity"].get("person_id", records["video"].get("person_id"))
+            person = read_person(records["activity"].get("person_id"))
             dialogs.append(
                 self.source.dialog_item(
                     recording,
                     split,
                     (self.config.steps_file, self.config.activities_file, self.config.errors_file),
-                    record_digest(records, title, files.graph(title)[0]),
+                    self._digest(recording, records),
                     duration_s=_read_duration(records)[0],
-                    participant=str(person) if person not in (None, "") else None,
+                    participant=person or read_person(records["video"].get("person_id")),
                 )
             )
         unlisted = sorted(files.steps.keys() - files.splits.keys())
@@ -118,8 +119,8 @@ class Adapter(DialogAdapter):
         for position, step in enumerate(records["steps"]):
             yield RawRecord(f"{config.steps_file} {recording} steps[{position}]", step)
         yield RawRecord(f"{config.activities_file} {recording}", records["activity"])
-        for position, entry in enumerate(records["errors"]):
-            yield RawRecord(f"{config.errors_file} {recording} step_annotations[{position}]", entry)
+        for place, entry in records["errors"]:
+            yield RawRecord(place, entry)
         yield RawRecord(f"{config.videos_file} {recording}", records["video"])
         title = self._files.title(recording)[0]
         yield RawRecord(f"{config.graph_dir} {title}", self._files.graph(title)[0])
@@ -145,6 +146,17 @@ class Adapter(DialogAdapter):
             "video": self._files.videos.get(recording, {}),
         }
 
+    def _digest(self, recording: str, records: dict[str, Any]) -> str:
+        """Digest of what shapes the annotation. The order of steps is the recipe's where no task graph has it."""
+        title = self._files.title(recording)[0]
+        return record_digest(
+            title,
+            order_steps(self._files.graph(title)[0])[0],
+            [[step.get(name) for name in _STEP_FACTS] for step in iter_records(records["steps"])],
+            errors_digest(records["errors"]),
+            read_length(records["video"]),
+        )
+
     @cached_property
     def _files(self) -> Files:
         return Files(self.config, self.source)
@@ -156,9 +168,11 @@ def _build_steps(
     """Steps by time, and the descriptions of those that were skipped (start and end -1 in the source)."""
     steps: list[Step] = []
     omitted: list[str] = []
+    errors = Errors(records["errors"])
     latest_s = 0.0
     for position, record in enumerate(records["steps"]):
         name = f"steps[{position}]"
+        wrong = errors.of_step(record) if isinstance(record, dict) else []
         text = clean_description(record.get("description")) if isinstance(record, dict) else ""
         if not text:
             drops.append(Drop(recording, name, "no description"))
@@ -178,35 +192,21 @@ def _build_steps(
         if span[0] < latest_s:
             drops.append(Drop(recording, name, "listed out of time order, sorted"))
         latest_s = max(latest_s, span[0])
-        step = Step(*span, text, note=_render_errors(record, records["errors"]))
+        step = Step(*span, text, note=_render_errors(wrong, has_errors(record)))
         if step in steps:
             drops.append(Drop(recording, name, "copy of another step"))
         else:
             steps.append(step)
-    return tuple(sorted(steps, key=lambda step: (step.start_s, step.end_s, step.text))), omitted
+    drops += [Drop(recording, place, reason) for place, reason in errors.list_unused()]
+    ordered = sorted(steps, key=lambda step: (step.start_s, step.end_s, step.text, step.note))
+    return tuple(ordered), list(dict.fromkeys(omitted))
 
 
-def _render_errors(record: dict[str, Any], annotated: list[Any]) -> str:
-    """``mistake: <tag>: <description>``, several joined by semicolons; "" for a step done right.
-
-    Errors are joined by step number and start time, because a step can be done twice; a start time that is found
-    nowhere counts as that of the step's first entry.
-    """
-    same = [entry for entry in annotated if entry.get("step_id") == record.get("step_id")]
-    starts = [entry.get("start_time") for entry in same]
-    start = record.get("start_time") if record.get("start_time") in starts else starts[0] if starts else None
-    meant = [entry for entry in same if entry.get("start_time") == start]
-    errors = [error for entry in meant for error in iter_records(entry.get("errors"))]
-    errors = errors or list(iter_records(record.get("errors")))
-    parts = []
-    for error in errors:
-        tag = " ".join(error["tag"].split()) if isinstance(error.get("tag"), str) else ""
-        text = clean_description(error.get("description"))
-        parts.append(": ".join(part for part in (tag, text) if part))
-    told = "; ".join(dict.fromkeys(part for part in parts if part))
-    if told:
-        return f"mistake: {told}"
-    return "mistake" if record.get("has_errors") is True else ""
+def _render_errors(errors: list[str], is_wrong: bool) -> str:
+    """``mistake: <tag>: <description>``, several joined by semicolons; "" for a step done right."""
+    if errors:
+        return f"mistake: {'; '.join(errors)}"
+    return "mistake" if is_wrong else ""
 
 
 def _read_duration(records: dict[str, Any]) -> tuple[float, str]:
@@ -215,4 +215,5 @@ def _read_duration(records: dict[str, Any]) -> tuple[float, str]:
     if duration_s is not None:
         return duration_s, ""
     ends = [read_number(step.get("end_time")) for step in iter_records(records["steps"])]
-    return max((end for end in ends if end is not None), default=0.0), "no usable length, the last step's end used"
+    last_s = max((end for end in ends if end is not None), default=0.0)
+    return max(0.0, last_s), "no usable length, the last step's end used"

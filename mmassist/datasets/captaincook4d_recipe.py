@@ -55,6 +55,8 @@ def order_steps(graph: Any) -> tuple[list[str], str]:
         for needed in before.values():
             needed.discard(chosen)
     texts = [clean_description(nodes[number]) for number in order if nodes[number] not in ("START", "END")]
+    if not all(texts):
+        remark = ", ".join(filter(None, (remark, "steps without description in the task graph left out")))
     return [text for text in texts if text], remark
 
 
@@ -76,4 +78,4 @@ def _needs(number: str, before: dict[str, set[str]]) -> set[str]:
 
 
 def _rank(number: str) -> tuple[int, str]:
-    return (int(number) if number.isdecimal() else 1 << 30, number)
+    return (int(number) if number.isdecimal() and len(number) < 10 else 1 << 30, number)

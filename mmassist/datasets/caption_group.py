@@ -19,7 +19,8 @@ SECOND = "second record of its id"
 ODD_BYTES = "not wholly UTF-8, the odd bytes became U+FFFD"
 
 _MAX_DIGITS = 18  # an id of more digits is a name, not a number
-_MAX_NAME = 200  # characters of a file's name; file systems take 255 bytes
+# Bytes of a name and of a whole path; file systems take 255 and 4095, and ours have a folder before them.
+_MAX_NAME, _MAX_PATH = 240, 1000
 
 T = TypeVar("T")
 
@@ -180,4 +181,11 @@ def read_path(value: Any) -> str:
         return ""
     path = posixpath.normpath(value.strip())
     is_outside = path in (".", "..") or path.startswith(("/", "../"))
-    return "" if is_outside or any(len(part) > _MAX_NAME for part in path.split("/")) else path
+    sizes = [len(part.encode(errors="replace")) for part in path.split("/")]
+    is_too_long = max(sizes) > _MAX_NAME or sum(sizes) > _MAX_PATH
+    return "" if is_outside or is_too_long else path
+
+
+def join_path(folder: str, path: str) -> str:
+    """``path`` in ``folder``, which may be "" or "." where the pictures lie in the source's folder itself."""
+    return posixpath.normpath(posixpath.join(folder, path))

@@ -95,6 +95,7 @@ class Adapter(DialogAdapter):
             ratio = covered_share(
                 [(start - stretch.start_s, end - stretch.start_s) for start, end in reading.spans], stretch.duration_s
             )
+        begin_s = 0.0 if self.compat else reading.begin_s(stretch)
         goal = record.get("goal_description")
         drops = [Drop(item.recording, "start_time, end_time", stretch.remark)] if stretch.remark else []
         if not clean_text(goal):
@@ -106,8 +107,10 @@ class Adapter(DialogAdapter):
             knowledge_type=self.config.knowledge_type,
             goal=goal if self.compat and isinstance(goal, str) else clean_text(goal),
             steps=reading.steps,
-            duration_s=stretch.duration_s,
+            # what starts at 0 is measured on the video's clock everywhere, but for the time before the first picture
+            duration_s=stretch.duration_s if self.compat or not stretch.is_late else stretch.end_s - begin_s,
             ann_ratio=ratio,
+            start_s=begin_s,
             drops=(*drops, *reading.drops),
         )
 

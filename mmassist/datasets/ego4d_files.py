@@ -94,7 +94,7 @@ def _read_group(cell: str) -> tuple[tuple[str, ...], str]:
     """Uids of a cell, and a remark."""
     try:
         listed = ast.literal_eval(cell)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):  # what its documentation names
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):  # what its documentation names
         listed = None
     if not isinstance(listed, (list, tuple)) or not listed or not all(map(is_uid, listed)):
         return (), "no list of video uids"

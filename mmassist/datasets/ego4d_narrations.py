@@ -1,6 +1,6 @@
 """Ego4D narrations (Grauman et al., CVPR 2022): one sentence for whatever the wearer of the camera does.
 
-The reference has no rules worth comparing here, so ``compat`` changes nothing.
+``compat`` does not bring the reference's rules for narrations back: it loses narrations by them and gains nothing.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from mmassist.core.annotation import Caption, CaptionTrack, Request
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
 from mmassist.datasets.ego4d_files import Folders, Groups, check_pattern, eval_side, load_groups
-from mmassist.datasets.ego4d_index import index_videos
+from mmassist.datasets.ego4d_index import find_file, index_videos
 from mmassist.datasets.ego4d_narrations_index import Track, Video, read_tracks, read_videos
 from mmassist.datasets.ego4d_narrations_text import split_sentences
 from mmassist.datasets.source import CaptionAdapter, SourceConfig, record_digest
 from mmassist.datasets.span import LARGEST_NUMBER, fit_span, read_number
 
+TRAINED_ON = "held out by another benchmark, but trained on in the dialogs of ego4d"
 _GOALSTEP = "https://github.com/facebookresearch/ego4d-goalstep"
 
 
@@ -33,7 +34,9 @@ class Config(SourceConfig):
     metadata_file: str
     narration_file: str
     group_file: str
+    goalstep_train_file: str
     goalstep_val_files: tuple[str, ...]
+    held_out_marks: tuple[str, ...]
     drop_statuses: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -53,8 +56,12 @@ class Adapter(CaptionAdapter):
         optional = [
             Need(config.group_file, "which videos make one recording", is_required=False, page=_GOALSTEP),
             *(
-                Need(file, "Goal-Step's val videos, which are held out", is_required=False, page=_GOALSTEP)
-                for file in config.goalstep_val_files[:1]
+                Need(file, f"Goal-Step's {side} videos", is_required=False, page=_GOALSTEP)
+                for side, file in (
+                    ("train", config.goalstep_train_file),
+                    ("val", find_file(self.source, config.goalstep_val_files, [])),
+                )
+                if file
             ),
         ]
         return (
@@ -76,6 +83,9 @@ class Adapter(CaptionAdapter):
             recording = index.groups.recording(uid)
             if video is None:
                 drops.append(Drop(recording, f"{self.config.narration_file} {uid}", "narrated but not in the metadata"))
+                continue
+            if recording in index.held_out and recording in index.trained:
+                drops.append(Drop(recording, f"{self.config.narration_file} {uid}", TRAINED_ON))
                 continue
             side = eval_side(recording) if recording in index.held_out else "train"
             dialogs += [self._dialog_item(track, video, recording, side) for _, track in sorted(passes.items())]
@@ -159,27 +169,29 @@ class Adapter(CaptionAdapter):
         groups = Groups({}, {}, (Drop("", config.group_file, "absent: videos of a group count as recordings"),))
         if (source.root / config.group_file).is_file():
             groups = load_groups(source, config.group_file)
-        videos = read_videos(source, config.metadata_file, drops)
-        held_out = {groups.recording(uid) for uid, video in videos.items() if video.is_held_out}
-        held_out |= {groups.recording(uid) for uid in self._goalstep_val()}
+        videos = read_videos(source, config.metadata_file, config.held_out_marks, drops)
+        # Older metadata has no marks of Goal-Step, so its own lists say which recordings its dialogs are trained on.
+        val = {groups.recording(uid) for uid in self._goalstep(find_file(source, config.goalstep_val_files, []))}
+        train = {groups.recording(uid) for uid in self._goalstep(config.goalstep_train_file)} - val
+        held_out = {groups.recording(uid) for uid, video in videos.items() if video.is_held_out} | val
         tracks = read_tracks(source, config.narration_file, config.drop_statuses, drops)
         drops = [replace(drop, recording=groups.recording(drop.recording)) for drop in drops]
-        return _Index(groups, videos, tracks, frozenset(held_out), (*groups.drops, *drops))
+        return _Index(groups, videos, tracks, frozenset(held_out), frozenset(train), (*groups.drops, *drops))
 
-    def _goalstep_val(self) -> Collection[str]:
-        """Uids of Goal-Step's val file where it is there: older metadata has no marks of that benchmark."""
-        there = [file for file in self.config.goalstep_val_files if (self.source.root / file).is_file()]
-        return index_videos(self.source, there[0], self.compat, []) if there else ()
+    def _goalstep(self, file: str) -> Collection[str]:
+        """Uids of one of Goal-Step's files, none where it is not there."""
+        return index_videos(self.source, file, self.compat, []) if (self.source.root / file).is_file() else ()
 
 
 @dataclass(frozen=True)
 class _Index:
-    """Everything known before a narration is read; ``held_out`` are recordings."""
+    """Everything known before a narration is read; ``held_out`` and ``trained`` (on, as dialogs) are recordings."""
 
     groups: Groups
     videos: dict[str, Video]
     tracks: dict[str, dict[str, Track]]
     held_out: frozenset[str]
+    trained: frozenset[str]
     drops: tuple[Drop, ...]
 
 

@@ -21,7 +21,7 @@ _PASS = re.compile(r"narration_pass_([1-9][0-9]{0,2})")
 _SECTIONS = ("videos", "clips", "concurrent_video_sets", "physical_settings")
 _HEAD = ("version", "date", "description")  # beside "videos" in the older release
 _TRAIN_MARKS = (None, "", "train")
-_HELD_OUT_MARKS = ("val", "test", "multi")
+_KNOWN_MARKS = ("val", "test", "multi")  # "multi": parts of the video are in several splits
 
 
 @dataclass(slots=True)
@@ -48,8 +48,11 @@ class Track:
         return f"{self.uid}_PASS{self.name.rpartition('_')[2]}"
 
 
-def read_videos(source: Source, file: str, drops: list[Drop]) -> dict[str, Video]:
-    """Videos by uid. Raises ConfigError for a file that is absent, no JSON, or without videos."""
+def read_videos(source: Source, file: str, held_out: Collection[str], drops: list[Drop]) -> dict[str, Video]:
+    """Videos by uid; ``held_out`` are the marks that keep a video out of training.
+
+    Raises ConfigError for a file that is absent, no JSON, or without videos.
+    """
     videos: dict[str, Video] = {}
     is_empty = True
     for element in source.iter_json(file, opened=_SECTIONS):
@@ -61,14 +64,14 @@ def read_videos(source: Source, file: str, drops: list[Drop]) -> dict[str, Video
         if not isinstance(uid, str) or not is_uid(uid):
             drops.append(Drop("", where, "no video uid"))
             continue
-        found = _read_video(element.value, uid, where, drops)
+        found = _read_video(element.value, uid, where, held_out, drops)
         videos[uid] = _merge(found, videos.get(uid), uid, where, drops)
     if is_empty:
         raise source.refuse(file, "has no videos in a list called 'videos'")
     return videos
 
 
-def _read_video(record: dict[str, Any], uid: str, where: str, drops: list[Drop]) -> Video:
+def _read_video(record: dict[str, Any], uid: str, where: str, held_out: Collection[str], drops: list[Drop]) -> Video:
     metadata = record.get("video_metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     duration_s = read_number(record.get("duration_sec"))
@@ -84,19 +87,20 @@ def _read_video(record: dict[str, Any], uid: str, where: str, drops: list[Drop])
     return Video(
         duration_s,
         None if duration_s is None else duration_s + begin_s,
-        _is_held_out(record, uid, where, drops),
+        _is_held_out(record, uid, where, held_out, drops),
         None if person in (None, "") or isinstance(person, (dict, list)) else str(person),
     )
 
 
-def _is_held_out(record: dict[str, Any], uid: str, where: str, drops: list[Drop]) -> bool:
-    """Whether any benchmark's mark is something else than train; "multi": parts of the video are in several splits."""
+def _is_held_out(record: dict[str, Any], uid: str, where: str, held_out: Collection[str], drops: list[Drop]) -> bool:
+    """Whether any benchmark's mark is one of those held out, or one that nobody knows."""
     is_held_out = False
     for name, mark in record.items():
         if not name.startswith("split_") or (isinstance(mark, (str, type(None))) and mark in _TRAIN_MARKS):
             continue
-        is_held_out = True
-        if mark not in _HELD_OUT_MARKS:
+        is_known = isinstance(mark, str) and mark in _KNOWN_MARKS
+        is_held_out = is_held_out or not is_known or mark in held_out
+        if not is_known:
             drops.append(Drop(uid, f"{where} {name}", "unknown mark, held out"))
     return is_held_out
 

@@ -17,6 +17,7 @@ from mmassist.datasets.span import Span, fit_span, read_number
 ESSENTIAL = "essential"
 _RELEVANCE = (ESSENTIAL, "optional", "irrelevant", "unsure")
 _LEFT_OUT = "in a step that is left out"
+LATE_S = 1.0  # pictures begin at 0.021 or 0.042; what begins later than this is a part of the video
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class Stretch:
     def duration_s(self) -> float:
         return max(0.0, self.end_s - self.start_s)
 
+    @property
+    def is_late(self) -> bool:
+        """Whether it begins well behind the first picture."""
+        return self.start_s >= LATE_S
+
 
 @dataclass
 class Reading:
@@ -39,6 +45,12 @@ class Reading:
     steps: tuple[Step, ...] = ()
     spans: list[Span] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
+
+    def begin_s(self, stretch: Stretch) -> float:
+        """Where the dialog may begin: 0, or for a late stretch its start, or that of a step before it."""
+        starts = [substep.start_s for step in self.steps for substep in step.substeps]
+        begin_s = min([stretch.start_s, *starts, *(step.start_s for step in self.steps)])
+        return begin_s if stretch.is_late and begin_s >= LATE_S else 0.0
 
 
 def facts_digest(record: dict[str, Any], compat: bool) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mmassist.core.adapter import Need, RawRecord
-from mmassist.core.annotation import Annotation, KnownTask, Step
+from mmassist.core.annotation import Annotation, KnownTask, ReferenceForm, Step
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
 from mmassist.core.rng import rng
@@ -80,6 +80,7 @@ class Adapter(DialogAdapter):
             duration_s=duration_s,
             ann_ratio=(summed_share if self.compat else covered_share)(spans, duration_s),
             known_tasks=self._list_tasks(scene),
+            reference_form=ReferenceForm(has_last_line_end=False),
             drops=tuple(drops),
         )
 
@@ -94,9 +95,14 @@ class Adapter(DialogAdapter):
             recording,
             split,
             (self.config.annotation_file,),
-            unordered_digest(list(row.to_row().values()) for row in rows),
+            self._digest(rows),
             duration_s=_length([(step.start_s, step.end_s) for step in build(rows, recording, [])]) or None,
         )
+
+    def _digest(self, rows: Iterable[Row]) -> str:
+        """Digest of what is read; a line end inside a text is a blank, however the file ends its lines."""
+        facts = [list(row.to_row().values()) for row in rows]
+        return unordered_digest(facts if self.compat else ([" ".join(cell.split()) for cell in row] for row in facts))
 
     def _list_tasks(self, scene: str) -> tuple[KnownTask, ...]:
         """The tasks to choose from: those of the scene; all where none is stated, and always in the reference."""

@@ -16,7 +16,7 @@ from mmassist.core.item import Drop
 from mmassist.datasets.source import Source
 
 SUBSETS = ("train", "val")
-_VIDEO_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_VIDEO_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")  # the length of a UUID is 36
 _COLUMNS = (
     "video_uid",
     "annotation_uid",
@@ -51,7 +51,7 @@ class Row:
     @property
     def name(self) -> str:
         """The source's own id, or the row's place."""
-        return self.uid or self.where
+        return " ".join(self.uid.split()) or self.where
 
     def order(self) -> tuple[str, ...]:
         """Sorts rows the same way wherever they stand in the file."""
@@ -101,6 +101,8 @@ class Table:
                 self._drops.append(Drop(recording, f"{self._file} line {line}", refusal))
                 continue
             found.setdefault(video, []).append(_build_row(self._file, line, cells))
+        if not found:
+            raise self._source.refuse(self._file, "holds no row of an ego video")
         if num_exo:
             self._drops.append(Drop("", f"{self._file}, {num_exo} rows", "filmed from outside, not used"))
         return found

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mmassist.core.adapter import Need
 from mmassist.core.annotation import Request
 from mmassist.core.item import Medium
-from mmassist.datasets.caption_group import CaptionGroup, CaptionRecord, GroupedCaptions, Groups
+from mmassist.datasets.caption_group import CaptionGroup, CaptionRecord, GroupedCaptions, Groups, join_path
 from mmassist.datasets.egoobjects_file import Annotated, Box, Picture, read_annotated
 from mmassist.datasets.egoobjects_text import is_central, render_objects
 from mmassist.datasets.source import SourceConfig
@@ -27,6 +27,10 @@ class Config(SourceConfig):
     def __post_init__(self) -> None:
         if not 1 <= self.num_groups <= 10_000:
             raise ValueError(f"num_groups is {self.num_groups!r}; it must lie between 1 and 10000")
+        if self.eval_file == self.train_file:
+            raise ValueError(
+                f"eval_file and train_file are both {self.train_file!r}; nothing would be left to train on"
+            )
 
 
 class Adapter(GroupedCaptions):
@@ -75,7 +79,7 @@ class Adapter(GroupedCaptions):
             text = _describe(picture, boxes, group)
             if text:
                 places = (*picture.place, *(offset for box in boxes for offset in box.place))
-                image = f"{self.config.image_dir}/{picture.file}"
+                image = join_path(self.config.image_dir, picture.file)
                 group.records.append(CaptionRecord(picture.id, image, text, places))
 
 

@@ -76,7 +76,8 @@ def read_annotated(source: Source, path: str) -> Annotated:
         if element.parent == "images":
             picture, problem = _read_picture(record, element)
             if picture is None:
-                drops.append(Drop("", f"image {read_id(record.get('id'))}" if record.get("id") else name, problem))
+                known_id = read_id(record.get("id"))
+                drops.append(Drop("", f"image {known_id}" if known_id else name, problem))
             else:
                 pictures.append(picture)
         elif element.parent == "annotations":

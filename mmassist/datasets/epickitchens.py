@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mmassist.core.adapter import Need, RawRecord
-from mmassist.core.annotation import Annotation, Step
+from mmassist.core.annotation import Annotation, ReferenceForm, Step
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
 from mmassist.datasets.epickitchens_tables import Action, Tables, participant_of, read_clock
@@ -82,6 +82,7 @@ class Adapter(DialogAdapter):
             duration_s=duration_s,
             ann_ratio=(summed_share if self.compat else covered_share)(spans, duration_s),
             fps=video.fps if video else None,
+            reference_form=ReferenceForm(has_last_line_end=False),
             drops=tuple(drops),
         )
 
@@ -97,6 +98,8 @@ class Adapter(DialogAdapter):
         tables = self._tables
         actions, video = tables.actions[recording], tables.videos.get(recording)
         facts = [list(action.to_row().values()) for action in actions]
+        if not self.compat:  # a line end inside a text is a blank, however the file ends its lines
+            facts = [[" ".join(cell.split()) for cell in row] for row in facts]
         return self.source.dialog_item(
             recording,
             tables.splits[recording],

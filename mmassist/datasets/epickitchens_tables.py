@@ -18,7 +18,7 @@ from mmassist.datasets.span import read_number
 if TYPE_CHECKING:
     from mmassist.datasets.epickitchens import Config
 
-VIDEO_ID = re.compile(r"(P\d+)_\d+", re.ASCII)
+VIDEO_ID = re.compile(r"(P\d{1,9})_\d{1,9}", re.ASCII)
 _CLOCK = re.compile(r"(\d+):(\d+):(\d+(?:\.\d*)?)", re.ASCII)
 _COLUMNS = ("narration_id", "participant_id", "video_id", "start_timestamp", "stop_timestamp", "narration")
 
@@ -41,7 +41,7 @@ class Action:
     @property
     def name(self) -> str:
         """The source's own id, or the row's place."""
-        return self.id or self.where
+        return " ".join(self.id.split()) or self.where
 
     def order(self) -> tuple[str, ...]:
         """Sorts rows the same way wherever they stand in the file."""
@@ -105,6 +105,9 @@ class Tables:
         videos: dict[str, Video] = {}
         for line, cells in self._source.iter_table(file, ("video_id", "duration", "fps"), self._drops):
             name = cells["video_id"]
+            if not VIDEO_ID.fullmatch(name):
+                self._drops.append(Drop("", f"{file} line {line}", "no video_id of the form P01_01"))
+                continue
             video = Video(line, _positive(cells["duration"]), _positive(cells["fps"]))
             if name in videos:
                 self._drops.append(Drop(name, f"{file} line {line}", "second row of a video, the longest counts"))

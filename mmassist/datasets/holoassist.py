@@ -12,7 +12,7 @@ from mmassist.core.annotation import Annotation, Step, Substep
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
 from mmassist.datasets.holoassist_event import Event, EventKind, EventReader, clean_text, clean_text_compat
-from mmassist.datasets.holoassist_index import Index, Place, Record, read_duration, read_section
+from mmassist.datasets.holoassist_index import Index, Place, Record, read_duration, read_name, read_section
 from mmassist.datasets.source import DialogAdapter, DialogConfig
 from mmassist.datasets.span import covered_share, read_number, summed_share
 
@@ -114,7 +114,12 @@ class Adapter(DialogAdapter):
             text, remark = self.source.read_text(file)
             if remark:
                 drops.append(Drop("", file, remark))
-            names = [line.strip() for line in text.splitlines() if line.strip()]
+            names = []
+            for number, line in enumerate(text.splitlines(), 1):
+                if name := read_name(line):
+                    names.append(name)
+                elif line.strip():
+                    drops.append(Drop("", f"{file} line {number}", "not a recording's name"))
             if not names and split != "test":
                 raise self.source.refuse(file, "names no recording")
             for recording in names:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from mmassist.core.item import Drop
+from mmassist.datasets.source import record_digest, unordered_digest
 from mmassist.datasets.span import fit_span, read_number
 
 
@@ -40,12 +41,37 @@ class Event:
     @property
     def order(self) -> tuple[Any, ...]:
         """Time first; at equal times a coarse action comes before what it contains. Free of the file's order."""
-        return (self.start_s, self.kind is not EventKind.STEP, self.end_s, self.kind.value, self.text, self.note)
+        kind = self.kind.value
+        return (self.start_s, self.kind is not EventKind.STEP, self.end_s, kind, self.text, self.note, self.role or "")
 
 
 _ROLES = {"student": "user", "task performer": "user", "instructor": "assistant"}
 _ABSENT = {"", "none", "null", "nan"}  # the source writes the word where a value is missing
 _PLAIN_ADJECTIVES = {"none", "wrong", ""}
+
+
+_NAMES = (*EventKind, "Transcription", "Incorrect Action Explanation", "Verb", "Adjective", "Noun")
+
+
+def events_digest(records: Any, compat: bool) -> str:
+    """Digest of what is read of the events; their order counts for the reference's rules only."""
+    facts = [_facts(record) for record in records]
+    return record_digest(facts) if compat else unordered_digest(facts)
+
+
+def _facts(record: Any) -> Any:
+    attributes = record.get("attributes") if isinstance(record, dict) else None
+    if not isinstance(attributes, dict):
+        return _name(record)
+    told = [[str(name), attributes[name]] for name in _NAMES if name in attributes]
+    return [record.get(name) for name in ("id", "start", "end")], told
+
+
+def _name(record: Any) -> str:
+    """A record by its id, "" without a proper one."""
+    value = record.get("id") if isinstance(record, dict) else None
+    name = " ".join(str(value).split()) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
+    return f"event {name}" if name else ""
 
 
 def clean_text(value: Any) -> str:
@@ -82,7 +108,7 @@ class EventReader:
         events: list[Event] = []
         drops: list[Drop] = []
         for position, record in enumerate(records if isinstance(records, list) else []):
-            name = f"event {record['id']}" if isinstance(record, dict) and "id" in record else f"events[{position}]"
+            name = _name(record) or f"events[{position}]"
             event, reason = self._read_one(record, name)
             if reason:
                 drops.append(Drop(self.recording, name, reason))
@@ -95,11 +121,10 @@ class EventReader:
     def _without_copies(self, events: list[Event], drops: list[Drop]) -> list[Event]:
         kept: dict[tuple[Any, ...], Event] = {}
         for event in sorted(events, key=lambda event: (*event.order, event.record)):
-            identity = (*event.order, event.role)
-            if identity in kept:
+            if event.order in kept:
                 drops.append(Drop(self.recording, event.record, "copy of another record"))
             else:
-                kept[identity] = event
+                kept[event.order] = event
         return list(kept.values())
 
     def _read_one(self, record: Any, name: str) -> tuple[Event | None, str]:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmassist.core.item import Drop
-from mmassist.datasets.source import Source, record_digest, unordered_digest
+from mmassist.datasets.holoassist_event import events_digest
+from mmassist.datasets.source import Source, record_digest
 from mmassist.datasets.span import read_number
 
 Record = dict[str, Any]
+_NAME = re.compile(r"[^/\x00-\x1f\x7f\x85\u2028\u2029]{1,150}")  # what a video's folder can be called after
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Index:
     """The place of every recording in the annotation file, whose 117 MB are read once and never held.
 
     ``count_usable`` tells how many events of a record can be used; it decides between two records of one recording.
-    Raises ConfigError when the file is absent or no JSON list.
+    Raises ConfigError when the file is absent, no JSON list, or without any recording.
     """
 
     def __init__(self, source: Source, file: str, compat: bool, count_usable: Callable[[Record], int]):
@@ -41,14 +43,17 @@ class Index:
         for element in source.iter_json(file, outermost="list"):
             is_odd = is_odd or element.is_odd
             record, name = element.value, f"record {element.key}"
-            recording = record.get("video_name") if isinstance(record, dict) else None
-            if not isinstance(recording, str) or not recording.strip():
+            recording = read_name(record.get("video_name")) if isinstance(record, dict) else ""
+            if not recording:
                 self.drops.append(Drop("", name, "no video_name"))
             elif not isinstance(record.get("events"), list):
-                self.drops.append(Drop(recording.strip(), name, "no events"))
+                self.drops.append(Drop(recording, name, "no events"))
             else:
-                place = Place(element.start, element.end, _digest(record), read_duration(record, compat)[0])
-                self._add(recording.strip(), place, record)
+                facts = _digest(record, compat)
+                place = Place(element.start, element.end, facts, read_duration(record, compat)[0])
+                self._add(recording, place, record)
+        if not self.places:
+            raise source.refuse(file, "holds no recording with events")
         if is_odd:
             self.drops.append(Drop("", file, "not wholly UTF-8, the odd bytes became U+FFFD"))
 
@@ -68,9 +73,22 @@ class Index:
         self.places[recording] = place
 
 
-def _digest(record: Record) -> str:
-    rest = {key: value for key, value in record.items() if key != "events"}
-    return record_digest(rest, unordered_digest(record["events"]))
+def _digest(record: Record, compat: bool) -> str:
+    metadata = read_section(record, "videoMetadata")
+    length = read_section(metadata, "duration")
+    facts = [
+        record.get("taskType"),
+        length.get("raw"),
+        length.get("seconds"),
+        read_section(metadata, "video").get("fps"),
+    ]
+    return record_digest(facts, events_digest(record["events"], compat))
+
+
+def read_name(value: Any) -> str:
+    """A recording's name, "" for what can be none."""
+    name = value.strip() if isinstance(value, str) else ""
+    return name if _NAME.fullmatch(name) else ""
 
 
 def read_duration(record: Record, compat: bool) -> tuple[float, str]:
@@ -80,7 +98,7 @@ def read_duration(record: Record, compat: bool) -> tuple[float, str]:
     """
     duration = read_section(read_section(record, "videoMetadata"), "duration")
     whole_s = read_number(duration.get("seconds"))
-    if compat and whole_s is not None:
+    if compat and whole_s is not None and whole_s >= 0:
         return whole_s, ""
     raw_s = _read_clock(duration.get("raw"))
     if raw_s is not None and raw_s > 0:
@@ -88,7 +106,8 @@ def read_duration(record: Record, compat: bool) -> tuple[float, str]:
     if whole_s is not None and whole_s > 0:
         return whole_s, "no usable length in duration.raw, duration.seconds used"
     ends = [read_number(event.get("end")) for event in record["events"] if isinstance(event, dict)]
-    return max((end for end in ends if end is not None), default=0.0), "no usable length, the last event's end used"
+    last_s = max((end for end in ends if end is not None), default=0.0)
+    return max(0.0, last_s), "no usable length, the last event's end used"
 
 
 def read_section(record: Record, name: str) -> Record:

@@ -10,7 +10,15 @@ from typing import Any
 from mmassist.core.adapter import Need
 from mmassist.core.annotation import Request
 from mmassist.core.item import Drop, Geometry, Medium
-from mmassist.datasets.caption_group import ODD_BYTES, CaptionRecord, GroupedCaptions, Groups, read_id, read_path
+from mmassist.datasets.caption_group import (
+    ODD_BYTES,
+    CaptionRecord,
+    GroupedCaptions,
+    Groups,
+    join_path,
+    read_id,
+    read_path,
+)
 from mmassist.datasets.caption_text import make_sentence
 from mmassist.datasets.source import SourceConfig
 
@@ -43,7 +51,7 @@ class Adapter(GroupedCaptions):
         """One group per numbered folder of pictures, all for training."""
         file = self.config.captions_file
         groups = Groups()
-        for element in self.source.iter_json(file):
+        for element in self.source.iter_json(file, outermost="list"):
             record = element.value if isinstance(element.value, dict) else {}
             path = read_path(record.get("image"))
             record_id = read_id(record.get("id")) or path
@@ -57,7 +65,7 @@ class Adapter(GroupedCaptions):
             if element.is_odd:
                 group.drop(record_id, ODD_BYTES)
             if text:
-                image = f"{self.config.image_dir}/{path}"
+                image = join_path(self.config.image_dir, path)
                 group.records.append(CaptionRecord(record_id, image, text, (element.start, element.end)))
         return groups
 

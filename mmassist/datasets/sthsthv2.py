@@ -34,6 +34,8 @@ class Config(SourceConfig):
         for name in ("train_files", "validation_files"):
             if not getattr(self, name):
                 raise ValueError(f"{name} is empty; it must name at least one file")
+        if "{recording}" not in self.video_pattern:
+            raise ValueError(f"video_pattern is {self.video_pattern!r}; it must contain {{recording}}")
         if self.group_size < 1:
             raise ValueError(f"group_size is {self.group_size!r}; it must be at least 1")
 
@@ -70,7 +72,7 @@ class Adapter(GroupedCaptions):
     def _read_list(self, groups: Groups, split: str, file: str, taken: set[str]) -> set[str]:
         """Add the clips of one list but those that are ``taken``; returns the ids it has a label for."""
         found = set()
-        for element in self.source.iter_json(file):
+        for element in self.source.iter_json(file, outermost="list"):
             record = element.value if isinstance(element.value, dict) else {}
             clip = read_id(record.get("id"))
             if not clip or read_path(clip) != clip or "/" in clip:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from mmassist.core.adapter import Need, RawRecord
-from mmassist.core.annotation import Annotation, Step, Substep
-from mmassist.core.errors import ItemError, Kind
+from mmassist.core.annotation import Annotation, ReferenceForm, Step, Substep
+from mmassist.core.errors import ConfigError, ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
 from mmassist.datasets.json_file import replace_surrogates
-from mmassist.datasets.source import DialogAdapter, DialogConfig, record_digest
+from mmassist.datasets.source import DialogAdapter, DialogConfig, record_digest, unordered_digest
 from mmassist.datasets.span import covered_share, summed_share
 from mmassist.datasets.wtag_recipe import RECIPES, Recipe, choose_recipe, choose_recipe_compat, load_knowledge
-from mmassist.datasets.wtag_rows import TICKS_PER_SECOND, Row, RowReader, read_clock
+from mmassist.datasets.wtag_rows import TICKS_PER_SECOND, Row, RowReader, iter_lines, list_facts, read_clock
 
 NUM_RECORDINGS = 54  # T1 to T54; the published split takes them in the order of their names as text
 NUM_TRAIN = 40
@@ -76,7 +77,7 @@ class Adapter(DialogAdapter):
             texts = {} if reason else self._read_texts(entry.name, [])
             clock = read_clock(texts.get(_TIMING, ""))
             if reason or clock is None:
-                name = replace_surrogates(entry.name)  # what a file name's odd bytes become
+                name = " ".join(replace_surrogates(entry.name).split())  # what a file name's odd bytes become
                 drops.append(Drop(name, name, reason or f"no usable {_TIMING}"))
                 continue
             dialogs.append(
@@ -115,6 +116,7 @@ class Adapter(DialogAdapter):
             duration_s=duration_s,
             ann_ratio=(summed_share if self.compat else covered_share)(spans, duration_s),
             knowledge=load_knowledge(recipe, self._recipe_texts(recipe, drops))[0],
+            reference_form=ReferenceForm(is_flush_left=True),
             drops=tuple(drops),
         )
 
@@ -126,8 +128,7 @@ class Adapter(DialogAdapter):
         return tuple(
             RawRecord(f"{item.recording}/{file} line {number}", line.split("\t"))
             for file, text in texts.items()
-            for number, line in enumerate(text.splitlines(), 1)
-            if line.strip()
+            for number, line in iter_lines(text)
         )
 
     def _choose_recipe(self, rows: list[Row], steps: Iterable[Step], recording: str, drops: list[Drop]) -> Recipe:
@@ -148,8 +149,10 @@ class Adapter(DialogAdapter):
         return "" if (entry / _STEPS).is_file() else f"no {_STEPS}"
 
     def _digest(self, texts: Mapping[str, str]) -> str:
-        recipes = [self._recipe_texts(recipe, []) for recipe in RECIPES]
-        return record_digest([texts.get(file, "") for file in (_TIMING, _STEPS, *_SPEECH.values())], recipes)
+        """Digest of what is read; the order of rows counts for the reference's rules only."""
+        join = record_digest if self.compat else lambda *facts: unordered_digest(facts)
+        rows = [join(*list_facts(texts.get(file, ""))) for file in (_STEPS, *_SPEECH.values())]
+        return record_digest(read_clock(texts.get(_TIMING, "")), rows, self._recipes)
 
     def _miss_recipes(self) -> list[Drop]:
         """Say once which recipes are told by our own short list instead of the publisher's text."""
@@ -157,6 +160,11 @@ class Adapter(DialogAdapter):
         folders = ", ".join(self.config.recipe_dirs)
         reason = f"no usable {', '.join(missing)} in {folders}; a short built-in list of the main actions is used"
         return [Drop("", "recipes", reason)] if missing else []
+
+    @cached_property
+    def _recipes(self) -> list[str]:
+        """The recipes as they are told."""
+        return [load_knowledge(recipe, self._recipe_texts(recipe, []))[0] for recipe in RECIPES]
 
     def _recipe_texts(self, recipe: Recipe, drops: list[Drop]) -> list[str]:
         """The publisher's texts of a recipe, one per folder that has it."""
@@ -173,7 +181,10 @@ class Adapter(DialogAdapter):
         texts = {}
         for path in paths:
             if (self.source.root / path).is_file():
-                texts[path], remark = self.source.read_text(path)
+                try:
+                    texts[path], remark = self.source.read_text(path)
+                except ConfigError:  # one file among hundreds
+                    remark = "cannot be read"
                 if remark:
                     drops.append(Drop(recording, path.rsplit("/", 1)[-1], remark))
         return texts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from mmassist.core.item import Drop
@@ -40,7 +40,7 @@ class RowReader:
             return []
         rows: list[Row] = []
         seen = set()
-        for number, line in enumerate(texts[file].splitlines(), 1):
+        for number, line in iter_lines(texts[file]):
             record = f"{name}:{number}"
             row, remark = self._read_row(line, role, record)
             if row is not None and row[:3] in seen and not self.compat:
@@ -53,8 +53,6 @@ class RowReader:
         return rows
 
     def _read_row(self, line: str, role: str | None, record: str) -> tuple[Row | None, str]:
-        if not line.strip():
-            return None, ""
         cells = line.split("\t")
         start_s, end_s = (self._read_tick(cell) for cell in (cells[0], cells[1] if len(cells) > 1 else ""))
         text = " ".join(cells[2].split()) if len(cells) > 2 else ""
@@ -73,6 +71,19 @@ class RowReader:
         tick = _read_integer(cell)
         # ticks near 1.3e17 are 16 apart as floats: subtract as integers first
         return None if tick is None else (tick - self.first_tick) / TICKS_PER_SECOND
+
+
+def iter_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield number and text of each line with something on it.
+
+    Not ``splitlines``, which cuts at characters that stand inside of a text, such as U+2028.
+    """
+    yield from ((number, line) for number, line in enumerate(re.split("\r\n|\r|\n", text), 1) if line.strip())
+
+
+def list_facts(text: str) -> list[list[str]]:
+    """What is read of a file's lines: the first three cells of each, with regular white space."""
+    return [[" ".join(cell.split()) for cell in line.split("\t")[:3]] for _, line in iter_lines(text)]
 
 
 def read_clock(text: str) -> tuple[int, int] | None:

@@ -11,12 +11,6 @@ from mmassist.core.annotation import Annotation, Step, Substep
 from mmassist.core.errors import ItemError, Kind
 from mmassist.dialog.schemas import MAX_TIME_S
 
-# The reference writes WTaG's utterances at the start of the line and every other source's behind a blank.
-_REFERENCE_FLUSH_LEFT = frozenset({"wtag"})
-_REFERENCE_UNENDED = frozenset({"egoexolearn", "epickitchens"})  # and these without a line end behind the last line
-# The reference ends every window of Assembly101 this much early, so that late turns fall out of it.
-_REFERENCE_SHORTER_S = {"assembly101": 1.0}
-
 MAX_TEXT_CHARS = 2000  # of one text in a description; the sources' own summaries have fewer than 1000
 _FAR_S = 1e9  # times are cut to this before arithmetic that cannot hold them
 
@@ -48,7 +42,7 @@ class Clip:
 
 
 def render_description(annotation: Annotation, compat: bool) -> str:
-    """The whole recording, a line per step and substep; every line ends with a newline (reference: see above).
+    """The whole recording, a line per step and substep; every line ends with a newline (the reference's may lack it).
 
     ``[a s-b s] text (note)`` for a step, `` - [a s] text`` or `` - [a s-b s] text (ERROR: why)`` for a fine action,
     `` - [a s] role: "text"`` for an utterance, a last line ``Summary: ...`` where the source has one; times in seconds
@@ -61,7 +55,7 @@ def render_description(annotation: Annotation, compat: bool) -> str:
 def cut_clips(annotation: Annotation, rule: ClipRule, compat: bool) -> list[Clip]:
     """Cut the steps, in order and without gaps, into generation windows.
 
-    Reference: a window runs from its first step's start to its last step's end (Assembly101's a second less), a step
+    Reference: a window runs from its first step's start to its last step's end (a little less in one source), a step
     with substeps counts as those alone, and nothing is said about what lies between windows. Corrected: a window also
     covers its substeps, ends where the next one starts at the latest, has a length (steps of a single instant join
     their neighbours) and bounds of one decimal, as the prompt states them.
@@ -77,7 +71,7 @@ def cut_clips(annotation: Annotation, rule: ClipRule, compat: bool) -> list[Clip
         after = len(annotation.steps) if rule.num_after is None else min(len(annotation.steps), last + rule.num_after)
         if compat:
             start, end = annotation.steps[first].start_s, annotation.steps[last - 1].end_s
-            end -= _REFERENCE_SHORTER_S.get(annotation.dataset, 0.0)
+            end -= annotation.reference_form.window_cut_s
         else:
             start, end = _window(annotation, groups, index)
         if max(start, end) > MAX_TIME_S:
@@ -165,11 +159,11 @@ def _render(annotation: Annotation, shown: range, detailed: range, compat: bool)
         step = annotation.steps[index]
         lines.append(_step_line(step, compat))
         if index in detailed:
-            flush = compat and annotation.dataset in _REFERENCE_FLUSH_LEFT
+            flush = compat and annotation.reference_form.is_flush_left
             lines += [("- " if flush else " - ") + _substep_text(substep, compat) for substep in step.substeps]
     if annotation.summary:
         lines.append(f"Summary: {_text(annotation.summary, compat)}")
-    ending = "" if compat and annotation.dataset in _REFERENCE_UNENDED else "\n"
+    ending = "" if compat and not annotation.reference_form.has_last_line_end else "\n"
     return "\n".join(lines) + (ending if lines else "")
 
 

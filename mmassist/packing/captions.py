@@ -2,6 +2,7 @@
 
 Every caption that something shows ends up in exactly one sample; the others are in the report with a reason:
 
+* ``repeated``: the same text said behind the same frame;
 * ``empty``: no text; ``no_time``: no moment where the captions are told by time;
 * ``no_picture``: the image or clip is missing or unreadable;
 * ``after_end``: the narration lies beyond the last frame of the video;
@@ -84,9 +85,12 @@ def pair_moments(item: CaptionItem, store: FrameStore, report: FillReport) -> li
         told.setdefault(min(frame + 2, store.num_frames), []).append((time_s, caption))
     pairs = []
     for end, entries in sorted(told.items()):
-        texts = dict.fromkeys(caption.text.strip() for _, caption in entries)
-        message = Message("assistant", " ".join(texts), time_s=entries[-1][0])
-        pairs.append(Pair(Frames(cursor, end), message, tuple(caption for _, caption in entries)))
+        said: dict[str, Caption] = {}
+        for _, caption in entries:
+            if said.setdefault(caption.text.strip(), caption) is not caption:
+                report.drop_captions([caption], "repeated")
+        message = Message("assistant", " ".join(said), time_s=entries[-1][0])
+        pairs.append(Pair(Frames(cursor, end), message, tuple(said.values())))
         cursor = end
     return pairs
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -49,8 +50,10 @@ PREFIXES = {
     Request.CAPTION_IMAGE: "caption",
     Request.LIST_OBJECTS: "detection",
 }
+ONE_FRAME_EACH = (Request.CAPTION_IMAGE, Request.LIST_OBJECTS)
 # How the ledger of drops says why a caption is in no sample.
 DROP_REASONS = {
+    "repeated": "the same text at the same moment",
     "empty": "no text",
     "no_time": "no time",
     "no_picture": "picture missing or unreadable",
@@ -83,6 +86,8 @@ class Pack(Stage):
 
     def __init__(self, configs: dict[str, Any]):
         self._request = _request_of(configs)
+        if self._request in ONE_FRAME_EACH:  # nothing to separate: no setting may make a second copy of the folder
+            configs = {**configs, "pack": replace(configs["pack"], separator="none")}
         unused = "dataset" if self._request is None else "setup"
         super().__init__({name: config for name, config in configs.items() if name != unused})
         self._config: PackConfig = configs["pack"]
@@ -131,7 +136,7 @@ class Pack(Stage):
         else:
             samples, drops = self._pack_captions(item, self._request, ctx, report)
         if not samples:
-            raise Skip("no_samples", report.reasons())
+            raise Skip("no_samples", report.reasons(), drops)
         features = None
         if self._config.include_features:
             features = FeatureReader(ctx.read("encode", _media_key(item)), self._config.image_tokens)

@@ -34,6 +34,7 @@ _DAMAGE = (
     *(struct.error, zlib.error),
 )
 _EXIF_ORIENTATION = 0x0112
+_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF87a", b"GIF89a")  # of JPEG, PNG and GIF files
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
@@ -156,4 +157,6 @@ def _encode(square: np.ndarray, quality: int) -> bytes:
 def _why_unknown(data: bytes) -> str:
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
         return "a HEIF picture (HEIC), for which there is no reader"
+    if data.startswith(_BEGINNINGS):
+        return "damaged (its first part is not whole)"
     return "not a picture in any known format"

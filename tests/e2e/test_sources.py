@@ -16,8 +16,7 @@ import simplejpeg
 import yaml
 
 from launchers.compose import CONF_DIR
-from mmassist.core.adapter import Content
-from mmassist.core.stage import Adapter
+from mmassist.core.adapter import Adapter, Content
 from mmassist.datasets import adapter_class, build_adapter, build_dataset_config
 from mmassist.io.layout import Layout
 from mmassist.loader import iter_samples
@@ -52,7 +51,7 @@ def all_sources(published, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("all_sources")
     (root / "datasets").symlink_to(published / "datasets")
     text = run(root, words_of(ALL_STAGES, f"dataset={','.join((*DIALOGS, *CAPTIONS))}"))
-    assert "left out: llava holds captions, which generate, judge, split do not apply to" in text
+    assert "left out: llava holds captions, for which there is no generate or judge or split" in text
     assert leftovers(root) == []
     return root
 
@@ -223,7 +222,7 @@ def test_setups_do_not_multiply_captions(all_sources):
 
 def test_a_stage_that_captions_do_not_have_is_refused(published):
     text = run(published, words_of("stage=generate,judge", "dataset=llava"), expect=2)
-    assert "llava holds captions, which generate, judge do not apply to; its stages are extract, encode, pack" in text
+    assert "llava holds captions, for which there is no generate or judge; its stages are extract, encode, pack" in text
 
 
 def test_workers_do_not_change_the_bytes_of_groups(all_sources, published, tmp_path):

@@ -174,6 +174,12 @@ def test_the_command_loads_nothing_heavy(data_root: Path) -> None:
         (["dataset=wtag", "--json", "dataset=wtag"], "without a file"),
         (["dataset=wtag", "--json", "/no/such/folder/report.json"], "does not exist"),
         (["dataset=wtag", "--json", "/tmp"], "is a folder"),
+        (["dataset=wtag", "--json", "/dev/null"], "is no plain file"),
+        (["dataset=wtag", "split.seed=soon"], "'split.seed' is 'soon'"),
+        (["dataset=llava", "split.group_by=7"], "split.group_by"),
+        (["dataset=llava", "pack.image_tokens=0"], "'pack.image_tokens' is 0"),
+        (["dataset=llava", "dataset.raw_dir=null"], "'dataset.raw_dir' is None"),
+        (["dataset=sthsthv2", "dataset.video_pattern=''"], "{recording}"),
     ],
 )
 def test_a_mistake_in_the_command_is_one_line(data_root: Path, capsys, words: list[str], message: str) -> None:
@@ -266,6 +272,43 @@ def test_hints(tmp_path: Path, there: str, wanted: str, words: str) -> None:
     hint = explain_missing(root, wanted)
     assert words in hint and "\n" not in hint
     assert bool(hint) == bool(words)
+
+
+def test_a_name_that_leads_nowhere_says_so(tmp_path: Path) -> None:
+    root = tmp_path / "src"
+    (root / "a").mkdir(parents=True)
+    (root / "a" / "labels.json").symlink_to("gone.json")
+    put(root / "videos")
+    for wanted in ("a/labels.json", "a/*els.json"):
+        assert explain_missing(root, wanted) == "src/a/labels.json is a link to gone.json, which does not exist"
+    assert explain_missing(root, "videos/1.mp4") == "src/videos is a file, no folder"
+
+
+@pytest.mark.parametrize("wanted", ["", "/etc/labels.json", "../labels.json", "a/../../labels.json"])
+def test_there_are_no_hints_outside_the_folder(tmp_path: Path, wanted: str) -> None:
+    put(tmp_path / "labels.json")
+    put(tmp_path / "src" / "a" / "labels.json")
+    assert explain_missing(tmp_path / "src", wanted) == ""
+
+
+def test_a_setting_may_name_a_file_elsewhere(tmp_path: Path) -> None:
+    put(tmp_path / "labels.json")
+    (tmp_path / "src").mkdir()
+    needs = (Need(str(tmp_path / "labels.json"), "one"), Need("/no/such/file", "two"))
+    states = look_for_needs(tmp_path / "src", needs, "")
+    assert [(one.state, one.found) for one in states] == [
+        (State.THERE, str(tmp_path / "labels.json")),
+        (State.MISSING, ""),
+    ]
+
+
+def test_a_whole_folder_in_a_zip_file_beside_it_is_found(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "download.zip", "w") as archive:
+        archive.writestr("src/labels.json", "{}")
+    assert explain_missing(tmp_path, "src").endswith("/download.zip holds it; unpack it there")
+    (tmp_path / "download.zip").rename(tmp_path / "other.tar")
+    put(tmp_path / "a" / "train.json.gz")
+    assert explain_missing(tmp_path, "a/*train.json").endswith("a/train.json.gz is there, perhaps not unpacked yet")
 
 
 def test_hints_look_into_zip_files_alone(tmp_path: Path) -> None:
@@ -361,6 +404,26 @@ def test_pictures_of_groups_are_counted_by_folder(tmp_path: Path) -> None:
     assert found.missing == ["b/4.jpg", "b/4.jpg", "c/5.jpg"]  # as a video's part and as a group's member
     assert found.usable == {"one", "two"}
     assert found.num_bytes == 4 * 4
+
+
+@pytest.mark.parametrize("medium", Medium)
+def test_files_of_0_bytes_cannot_be_used(tmp_path: Path, medium: Medium) -> None:
+    put(tmp_path / "a" / "1.jpg", b"")
+    put(tmp_path / "a" / "2.jpg", b"1234")
+    items = [group("one", "a/1.jpg", medium=medium), group("two", "a/2.jpg", medium=medium)]
+    found = look_for_pictures(tmp_path, items)
+    assert (found.num_there, found.missing, found.empty, found.usable) == (2, [], ["a/1.jpg"], {"two"})
+
+
+def test_a_source_with_files_of_0_bytes_alone_is_not_ready(ask, data_root: Path) -> None:
+    for name in ("T1", "T47", "T5"):
+        path = data_root / "datasets" / "WTaG" / name / "Video" / "Video.mpeg"
+        path.unlink()
+        put(path, b"")
+    code, report = ask("dataset=wtag")
+    (source,) = report["sources"]
+    assert code == 1
+    assert source["problems"] == ["none of the videos or pictures can be used: files are missing or of 0 bytes"]
 
 
 @settings(max_examples=40, deadline=None)

@@ -112,6 +112,9 @@ def test_many_keys_are_counted(capsys) -> None:
         (["dataset=wtag", "stage=pack", "key=T1"], "leave it out"),
         (["dataset=captaincook4d", "key=8_3"], "does not exist"),
         (["dataset=wtag", "key=T1", "--jsn"], "unknown option"),
+        (["dataset=wtag", "key=T1", "split.seed=soon"], "'split.seed' is 'soon'"),
+        (["dataset=wtag", "key=T1", "pack.image_tokens=0"], "'pack.image_tokens' is 0"),
+        (["dataset=wtag", "key=a\nb"], "key=a b: wtag has no such item"),
     ],
 )
 def test_a_mistake_is_one_line(demo_root: Path, capsys, words: list[str], message: str) -> None:

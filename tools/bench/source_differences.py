@@ -22,9 +22,9 @@ from typing import Any
 
 import yaml
 
+from mmassist.core.adapter import Adapter
 from mmassist.core.annotation import Annotation
 from mmassist.core.seconds import FRAMES_PER_SECOND
-from mmassist.core.stage import Adapter
 from mmassist.datasets import build_adapter, build_dataset_config
 from mmassist.dialog.annotation import Clip, ClipRule, cut_clips
 from mmassist.video.geometry import reference_resize
@@ -35,6 +35,7 @@ SOURCES = ("assembly101", "ego4d", "egoexolearn", "epickitchens", "holoassist", 
 EPIC_VIDEOS = "epic-kitchens/epic-kitchens-100-annotations/EPIC_100_video_info.csv"
 HOLOASSIST_RECORDS = "holoassist/data-annotation-trainval-v1_1.json"
 SIZE = 384
+_LABELS = ("source", "recording", "rules")
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,21 @@ def _rate_rows(videos: list[Video]) -> Iterator[dict[str, Any]]:
 
 
 def _reading_rows(datasets: Path) -> Iterator[dict[str, Any]]:
+    """A row per recording and reading, and one per source with the sums; shares are averages."""
+    rows = list(_rows_by_recording(datasets))
+    yield from rows
+    for source in SOURCES:
+        for name in ("reference", "here"):
+            found = [row for row in rows if (row["source"], row["rules"]) == (source, name)]
+            if not found:
+                continue
+            sums = {key: sum(float(row[key]) for row in found) for key in found[0] if key not in _LABELS}
+            total = {key: f"{value:g}" for key, value in sums.items()}
+            total |= {"length s": f"{sums['length s']:.2f}", "coverage": f"{sums['coverage'] / len(found):.4f}"}
+            yield {"source": source, "recording": f"all {len(found)}", "rules": name} | total
+
+
+def _rows_by_recording(datasets: Path) -> Iterator[dict[str, Any]]:
     readings = zip(iter_annotations(datasets, True), iter_annotations(datasets, False), strict=True)
     for (source, reference, rule), (_, corrected, _) in readings:
         for name, annotation in (("reference", reference), ("here", corrected)):

@@ -121,8 +121,10 @@ def _refuse_inside(path: Path, layout: Layout) -> None:
     """Raise ConfigError for a report that would lie among the data, or nowhere."""
     if path.resolve().is_relative_to(layout.data_root):
         raise ConfigError(f"--json {path}: nothing is written below DATA_ROOT_DIR; name a file elsewhere")
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise ConfigError(f"--json {path}: {'is a folder' if path.is_dir() else 'its folder does not exist'}")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"--json {path}: its folder does not exist")
+    if path.exists() and not path.is_file():  # writing replaces the name: a device would become a file
+        raise ConfigError(f"--json {path}: is {'a folder' if path.is_dir() else 'no plain file'}; say --json FILE or -")
 
 
 def _make_show(console: Console) -> Show:

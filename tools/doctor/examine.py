@@ -7,14 +7,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from launchers.jobs import Job, build_stage
+from launchers.jobs import Job
 from mmassist.core.adapter import Adapter, Content
 from mmassist.core.errors import ConfigError
 from mmassist.core.item import Item, Listing
 from mmassist.core.stage import Stage
 from mmassist.datasets import adapter_class, build_dataset_config
 from mmassist.io.layout import Layout
-from mmassist.stages import STAGES_OF
 from mmassist.stages.generate import GenerateConfig
 from tools.doctor.disk import SPARE_INODES, Disk, StageBytes, estimate_bytes
 from tools.doctor.hints import explain_missing
@@ -23,6 +22,7 @@ from tools.doctor.pictures import look_for_pictures
 from tools.doctor.records import drop_rows, read_records
 from tools.doctor.report import Contents, SourceReport
 from tools.doctor.sides import look_at_sides
+from tools.doctor.words import build_stages
 
 MAX_RECORDS = 5000  # dialog items whose annotations are loaded without being asked: a few minutes at most
 
@@ -41,33 +41,31 @@ def examine(
     """Everything about one source.
 
     ``with_records`` None: annotations are loaded when there are at most MAX_RECORDS of them. A source whose folder is
-    absent, or which cannot be listed, is reported as far as that goes.
+    absent, or which cannot be listed, is reported as far as that goes. Raises ConfigError for settings that no stage
+    would take.
     """
     show = show or Show()
-    values = job.sections["dataset"]
-    raw_dir = str(values.get("raw_dir", job.dataset))
-    folder = layout.datasets / raw_dir
+    config = build_dataset_config(job.sections["dataset"], "dataset")
+    content = adapter_class(job.dataset).content
+    adapter = job.adapter(layout)
+    stages = build_stages(job)
+    folder = layout.datasets / config.raw_dir
     report = SourceReport(
         dataset=job.dataset,
-        content="",
+        content=str(content),
         folder=str(folder),
-        homepage=str(values.get("homepage", "")),
-        licence=str(values.get("licence", "")),
+        homepage=config.homepage,
+        licence=config.licence,
         is_named=is_named,
         is_there=folder.is_dir(),
-        picture_pattern=str(values.get("video_pattern", "")),
+        stages=tuple(stages),
+        picture_pattern=getattr(config, "video_pattern", ""),
     )
     try:
-        build_dataset_config(values, "dataset")
-        content = adapter_class(job.dataset).content
-        report.content, report.stages = str(content), STAGES_OF[content]
-        adapter = job.adapter(layout)
-        needs = adapter.list_needs()
-        report.needs = look_for_needs(folder, needs, report.homepage)
+        report.needs = look_for_needs(folder, adapter.list_needs(), report.homepage)
         if not report.is_there:
-            report.folder_hint = explain_missing(layout.datasets, raw_dir)
+            report.folder_hint = explain_missing(layout.datasets, config.raw_dir)
             return report
-        stages = {name: build_stage(name, job.sections) for name in report.stages}
         with show.doing(f"{job.dataset}: listing"):
             listing = adapter.list_items(which=job.sections["extract"].get("which", "needed"))
     except ConfigError as error:
@@ -96,7 +94,7 @@ def _look_into(
     report.picture_pattern = report.picture_pattern or _example(layout, job, listing.media)
     with show.doing(f"{job.dataset}: looking for {len(listing.media)} videos or groups of pictures"):
         report.pictures = look_for_pictures(layout.data_root, listing.media)
-    if report.pictures.missing and not report.pictures.usable:
+    if report.pictures.missing and not report.pictures.num_there:
         below = report.pictures.missing[0].removeprefix(_prefix(layout, job))
         report.picture_hint = explain_missing(layout.data_root / _prefix(layout, job), below)
     report.sides, _ = look_at_sides(layout, job, listing)

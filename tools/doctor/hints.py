@@ -20,10 +20,15 @@ def explain_missing(root: Path, path: str, known: Collection[str] = ()) -> str:
     """One line that says where ``path`` (below ``root``, may hold ``*``) might be; "" when nothing speaks for anything.
 
     ``known`` are paths that are something else already. Looks at names alone, and into the table of contents of zip
-    files.
+    files. "" too for a path that does not lie below ``root``.
     """
+    if not path or path.startswith("/") or ".." in path.split("/"):
+        return ""
     folder, name, rest = _first_missing(root, path)
     here = _shown(root, folder)
+    useless = _matching(folder, name)
+    if useless:
+        return _explain_entry(folder / useless[0], f"{here}{useless[0]}")
     close = _nearest_name(root, folder, name, known)
     if close:
         return f"{here} holds {close!r}; the name wanted is {name!r}"
@@ -38,15 +43,22 @@ def explain_missing(root: Path, path: str, known: Collection[str] = ()) -> str:
     return f"{here} is there, but holds no {name!r}" if _names(folder) else f"{here} is there, but empty"
 
 
+def _explain_entry(path: Path, shown: str) -> str:
+    """Why something of the right name is of no use."""
+    if path.is_symlink():
+        return f"{shown} is a link to {path.readlink()}, which does not exist"
+    return f"{shown} is a file, no folder" if path.is_file() else ""
+
+
 def _first_missing(root: Path, path: str) -> tuple[Path, str, str]:
     """Deepest existing folder on the way, the name that it lacks, and what comes behind that name."""
     folder = root
     parts = path.split("/")
     for place, name in enumerate(parts):
-        matches = sorted(_matching(folder, name))
-        if not matches or place == len(parts) - 1:
+        inside = sorted(found for found in _matching(folder, name) if (folder / found).is_dir())
+        if not inside or place == len(parts) - 1:
             return folder, name, "/".join(parts[place + 1 :])
-        folder = folder / matches[0]
+        folder = folder / inside[0]
     return folder, parts[-1], ""
 
 
@@ -93,9 +105,10 @@ def _archive_with(root: Path, folder: Path, name: str, rest: str) -> str:
                 continue
             where = f"{_shown(root, place)}{archive}"
             contents = _contents(place / archive)
-            if contents is not None and any(fnmatchcase(entry.split("/")[-1], wanted) for entry in contents):
+            if contents is not None and any(fnmatchcase(part, wanted) for part in contents):
                 return f"{where} holds it; unpack it there"
-            if contents is None and _stem(archive) in {part.lower() for part in (name, _stem(name), *rest.split("/"))}:
+            alike = {part.lower() for part in (name, _stem(name), *rest.split("/"))}
+            if any(fnmatchcase(_stem(archive), part) for part in alike):
                 return f"{where} is there, perhaps not unpacked yet"
     return ""
 
@@ -106,13 +119,13 @@ def _stem(name: str) -> str:
     return small.removesuffix(suffix) if suffix else small.rpartition(".")[0] or small
 
 
-def _contents(path: Path) -> list[str] | None:
-    """Names in a zip file; None for other archives, whose names only reading them whole would tell."""
+def _contents(path: Path) -> set[str] | None:
+    """Names of files and folders in a zip file; None for other archives, which only reading them whole would tell."""
     if path.suffix != ".zip":
         return None
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
+            return {part for entry in archive.namelist() for part in entry.split("/") if part}
     except (OSError, zipfile.BadZipFile, ValueError):
         return None
 

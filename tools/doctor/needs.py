@@ -61,7 +61,8 @@ def _look(root: Path, path: str) -> tuple[State, str]:
         is_empty = next(found.iterdir(), None) is None if found.is_dir() else found.stat().st_size == 0
     except OSError:
         return State.UNREADABLE, ""
-    return (State.EMPTY if is_empty else State.THERE), found.relative_to(root).as_posix()
+    where = found.relative_to(root) if found.is_relative_to(root) else found  # a setting may lead elsewhere
+    return (State.EMPTY if is_empty else State.THERE), where.as_posix()
 
 
 def _first_match(root: Path, path: str) -> Path | None:

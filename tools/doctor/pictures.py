@@ -19,7 +19,8 @@ class Pictures:
     """Counts of distinct files and of media items; ``missing`` and ``empty`` are paths below DATA_ROOT_DIR.
 
     ``usable`` are keys of the media items of which something can be extracted: of a video every part must be there, of
-    a group one file. ``is_estimate``: bytes of groups are those of a few files, times their number.
+    a group one file, and not of 0 bytes. ``is_estimate``: of groups the sizes of a few files were asked for, ``empty``
+    names those among them, and the bytes are theirs, times the number of files.
     """
 
     num_files: int = 0
@@ -42,15 +43,17 @@ def look_for_pictures(data_root: Path, media: Sequence[Item]) -> Pictures:
     there = {path for path, size in sizes.items() if size is not None} | _listed(data_root, members)
     present = [path for path in members if path in there]
     asked = present[:: max(1, len(present) // SIZES_ASKED)]
-    known = [size for path in asked if (size := _num_bytes(data_root / path)) is not None]
+    looked = {path: _num_bytes(data_root / path) for path in asked}
+    known = [size for size in looked.values() if size is not None]
+    empty = sorted(path for path, size in (sizes | looked).items() if size == 0)
     estimate = round(sum(known) / len(known) * len(present)) if known else 0
     return Pictures(
         num_files=len(videos) + len(members),
         num_bytes=sum(size for size in sizes.values() if size) + estimate,
         is_estimate=len(asked) < len(present),
         missing=sorted(path for path in (*videos, *members) if path not in there),
-        empty=sorted(path for path, size in sizes.items() if size == 0),
-        usable=frozenset(item.key for item in media if _is_usable(item, there)),
+        empty=empty,
+        usable=frozenset(item.key for item in media if _is_usable(item, there.difference(empty))),
     )
 
 

@@ -109,7 +109,8 @@ class SourceReport:
             found.append(self.problem)
         if self.pictures and self.pictures.num_files and not self.pictures.usable:
             hint = f"; {self.picture_hint}" if self.picture_hint else ""
-            found.append(f"none of the videos or pictures is there{hint}")
+            what = "can be used: files are missing or of 0 bytes" if self.pictures.num_there else "is there"
+            found.append(f"none of the videos or pictures {what}{hint}")
         if self.records and self.records.num_items and self.records.num_unusable == self.records.num_items:
             found.append("no annotation can be used")
         return found
@@ -175,7 +176,8 @@ class SourceReport:
         if self.pictures.missing:
             found.append(f"{len(self.pictures.missing)} of {self.pictures.num_files} videos or pictures are missing")
         if self.pictures.empty:
-            found.append(f"{len(self.pictures.empty)} videos or pictures are files of 0 bytes")
+            among = "at least " if self.pictures.is_estimate else ""
+            found.append(f"{among}{len(self.pictures.empty)} videos or pictures are files of 0 bytes")
         return found
 
     def _side_warnings(self) -> list[str]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from launchers.compose import compose_command, list_options
-from launchers.jobs import Job, resolve_jobs
+from launchers.jobs import Job, build_stage, resolve_jobs
 from mmassist.core.errors import ConfigError
+from mmassist.core.stage import Stage
+from mmassist.datasets import adapter_class
 from mmassist.io.layout import Layout
+from mmassist.stages import STAGES_OF
 
 _STAGE = "extract"  # composing needs one; this one every source has, and it needs no weights
 
@@ -28,6 +31,13 @@ def open_jobs(words: Sequence[str], tool: str) -> tuple[Layout, list[Job]]:
         raise ConfigError(f"{tool} looks at each source once; give every setting but dataset one value")
     layout, jobs = resolve_jobs(combinations)
     return layout, jobs
+
+
+def build_stages(job: Job) -> dict[str, Stage]:
+    """The stages that apply to the source, by name. Raises ConfigError for settings that a run would refuse."""
+    stages = {name: build_stage(name, job.sections) for name in STAGES_OF[adapter_class(job.dataset).content]}
+    build_stage("split", job.sections)  # of captions, too: who is trained on is decided for every source
+    return stages
 
 
 def names_dataset(words: Sequence[str]) -> bool:

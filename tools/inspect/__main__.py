@@ -16,7 +16,7 @@ from launchers.compose import list_options
 from mmassist.core.errors import ConfigError
 from mmassist.core.item import Listing
 from tools.doctor.render import make_console
-from tools.doctor.words import names_dataset, open_jobs
+from tools.doctor.words import build_stages, names_dataset, open_jobs
 from tools.inspect.look import SCHEMA_VERSION, Look, find_item, look_at_item
 from tools.inspect.render import print_keys, print_look
 
@@ -60,6 +60,7 @@ def _run(words: list[str]) -> int:
     if len(jobs) > 1:
         raise ConfigError(f"inspect looks at one source; choose one of {', '.join(job.dataset for job in jobs)}")
     (job,) = jobs
+    build_stages(job)
     adapter = job.adapter(layout)
     console = make_console(is_error=True)
     with console.status(f"listing {job.dataset}") if console.is_terminal else contextlib.nullcontext():

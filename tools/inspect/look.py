@@ -108,7 +108,7 @@ def find_item(listing: Listing, key: str, dataset: str) -> Item:
         return of_recording[0]
     close = difflib.get_close_matches(key, {name for item in items for name in (item.key, item.recording)}, n=3)
     advice = f"did you mean {' or '.join(map(repr, close))}?" if close else "leave key= out to see the first keys"
-    raise ConfigError(f"key={key}: {dataset} has no such item; {advice}")
+    raise ConfigError(f"key={' '.join(key.split())}: {dataset} has no such item; {advice}")
 
 
 def look_at_item(layout: Layout, job: Job, adapter: Adapter, listing: Listing, item: Item) -> Look:

@@ -197,6 +197,8 @@ def test_digest_follows_everything_that_is_read(write, make_adapter):
     assert digest() == first
     others = [digest(errors=[]), digest(lengths=[]), digest(graph={**GRAPH, "edges": []}), digest(activity="Cocoa")]
     assert len({first, *others}) == 5
+    unread = [{**entry, "modified_description": "x", "end_time": 5} for entry in ERRORS]
+    assert digest(errors=unread) == digest(graph={**GRAPH, "edges": [*GRAPH["edges"], [0, 2], "x"]}) == first
 
 
 @pytest.mark.parametrize(
@@ -253,10 +255,11 @@ def test_odd_bytes_and_half_characters_cost_nothing_else(write, make_adapter):
     ("path", "content", "words"),
     [
         ("metadata/video_information.csv", "<html>", "has no columns recording_id"),
-        ("metadata/video_information.csv", "recording_id,duration(sec)\n" + "x" * 200_000, "not a readable CSV table"),
+        ("metadata/video_information.csv", "", "has no columns recording_id"),
         ("annotation_json/step_annotations.json", "[]", "is not a JSON object"),
+        ("annotation_json/step_annotations.json", '{"8_1": null}', "holds no step"),
         ("annotation_json/error_annotations.json", "{}", "is not a JSON list"),
-        ("annotation_json/complete_step_annotations.json", "[" * 100_000, "is not valid JSON"),
+        ("annotation_json/complete_step_annotations.json", '{"8_1":' + "[" * 100_000, "is not valid JSON"),
     ],
 )
 def test_what_is_not_the_file_stops_with_one_line(write, make_adapter, path, content, words):
@@ -267,13 +270,112 @@ def test_what_is_not_the_file_stops_with_one_line(write, make_adapter, path, con
     assert path in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_of_two_lengths_the_first_valid_one_counts(write, make_adapter):
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_several_lengths_the_longest_counts(write, make_adapter, order):
     root = write({"8_1": STEPS})
-    with in_annotations(root, "metadata/video_information.csv").open("w") as table:
-        table.write("recording_id,duration(sec)\n8_1,1e308\n8_1,-5\n8_1,90\n8_1,20\n")
+    rows = ["8_1,1e308,1", "8_1,-5,2", "8_1,90,3", "8_1,20,4"][::order]
+    table = in_annotations(root, "metadata/video_information.csv")
+    table.write_text("\n".join(["recording_id,duration(sec),person_id", *rows]))
+    in_annotations(root, "annotation_json/complete_step_annotations.json").write_text("{}")
     listing = make_adapter("captaincook4d", root).list_items()
-    assert listing.dialogs[0].duration_s == 90.0
-    assert reasons(listing.drops)["second video row"] == "first row with a length kept"
+    assert (listing.dialogs[0].duration_s, listing.dialogs[0].participant) == (90.0, "3")
+    assert [drop.reason for drop in listing.drops].count("second row of a video, the longest counts") == 3
+
+
+def test_a_bad_video_row_costs_only_itself(write, make_adapter):
+    root = write({"8_1": STEPS, "8_2": STEPS})
+    table = in_annotations(root, "metadata/video_information.csv")
+    header = table.read_text().splitlines()[0]
+    bad = ['8_9,"1,3', "8_1,1", ",1,3,1,50", "x" * 200_000]
+    table.write_text("\r\n".join(["\ufeff" + header, *bad, "8_1,1,3,1.67,100.0", "8_2,1,3,1.67,90.0"]))
+    listing = make_adapter("captaincook4d", root).list_items()
+    assert [item.duration_s for item in listing.dialogs] == [100.0, 90.0]
+    named = {drop.record.rpartition(" ")[2]: drop.reason for drop in listing.drops}
+    assert named == {
+        "0_0": "in the val list but not annotated",
+        "2": "a quote that is never closed",
+        "3": "2 columns instead of 5",
+        "4": "no recording_id",
+        "5": "1 columns instead of 5",
+    }
+
+
+def test_a_recording_listed_twice_keeps_its_fuller_record(write, make_adapter):
+    """A JSON object may hold a key twice; what counts does not follow from the order."""
+    both = [json.dumps({"recording_id": "8_1", "steps": steps}) for steps in (STEPS, STEPS[:1])]
+    for order in (1, -1):
+        root = write({"8_1": STEPS})
+        file = in_annotations(root, "annotation_json/step_annotations.json")
+        file.write_text("{" + ", ".join(f'"8_1": {record}' for record in both[::order]) + "}")
+        adapter = make_adapter("captaincook4d", root)
+        listing = adapter.list_items()
+        assert render(adapter.load_annotation(listing.dialogs[0])) == EXPECTED
+        assert "listed twice, the fuller record is kept" in [drop.reason for drop in listing.drops]
+
+
+def test_without_any_end_there_is_no_length(load):
+    annotation = load([step(1, -1.0, -1.0, "Mix-mix")], lengths=[])
+    assert (annotation.duration_s, annotation.steps, annotation.has_mistake) == (0.0, (), True)
+
+
+@pytest.mark.parametrize("person", [True, [3], {"a": 1}, float("nan"), "  "])
+def test_a_person_that_is_none_is_not_named(write, make_adapter, person):
+    root = write({"8_1": STEPS}, lengths=[])
+    file = in_annotations(root, "annotation_json/complete_step_annotations.json")
+    file.write_text(json.dumps({"8_1": {"activity_name": "Hot Cocoa", "person_id": person}}))
+    assert make_adapter("captaincook4d", root).list_items().dialogs[0].participant is None
+
+
+def test_names_that_no_file_can_have_are_left_out(write, make_adapter):
+    names = ["8_1", "a\nb", "../8_1", "x" * 300, "\u2028"]
+    listing = make_adapter("captaincook4d", write({"8_1": STEPS}, {"train": names, "val": ["0_0"]})).list_items()
+    assert [item.key for item in listing.dialogs] == ["8_1"]
+    assert [drop.reason for drop in listing.drops].count("not a recording's name") == 4
+
+
+def test_odd_error_records_are_named(write, make_adapter):
+    odd = {"recording_id": "8_1", "step_annotations": ["x", {"step_id": 77, "errors": [{"tag": "Order Error"}]}, 5]}
+    unclear = {
+        "recording_id": "8_1",
+        "step_annotations": [{"step_id": 2, "start_time": 1.0, "errors": [7, {"tag": 5}]}],
+    }
+    root = write({"8_1": STEPS})
+    file = in_annotations(root, "annotation_json/error_annotations.json")
+    lost = ["x", {"recording_id": None}, {"recording_id": "8_1", "step_annotations": "x"}]
+    file.write_text(json.dumps([*lost, *json.loads(file.read_text()), odd, unclear]))
+    adapter = make_adapter("captaincook4d", root)
+    listing = adapter.list_items()
+    annotation = adapter.load_annotation(listing.dialogs[0])
+    assert render(annotation) == EXPECTED
+    listed = [drop.reason for drop in listing.drops]
+    assert listed.count("no recording_id") == 2 and listed.count("not a record") == 2
+    assert listed.count("no list of annotated steps") == 1
+    told = [drop.reason for drop in annotation.drops]
+    assert told.count("errors of a step that is not there") == 1 and told.count("neither tag nor description") == 2
+
+
+def test_an_error_belongs_to_the_nearest_of_the_steps_starts(load):
+    errors = [
+        {"step_id": 1, "start_time": 9.5, "errors": [{"tag": "Order Error", "description": "too late"}]},
+        {"step_id": "1", "start_time": 1.0, "errors": [{"tag": "Timing Error", "description": "too short"}]},
+    ]
+    steps = [step(1, 1.0, 2.0, "Mix-mix"), step(1, 9.0, 10.0, "Mix-mix"), step(None, 20.0, 21.0, "Mix-mix")]
+    expected = ["mistake: Timing Error: Too short", "mistake: Order Error: Too late", ""]
+    for order in (1, -1):
+        assert [found.note for found in load(steps, errors=errors[::order]).steps] == expected
+
+
+def test_the_order_of_what_has_none_changes_nothing(write, make_adapter):
+    def read(order):
+        names = ["8_1", "8_2"][::order]
+        errors = [{**entry, "errors": entry["errors"][::order]} for entry in ERRORS[::order]]
+        graph = {"steps": dict([*GRAPH["steps"].items()][::order]), "edges": GRAPH["edges"][::order]}
+        root = write(dict.fromkeys(names, STEPS), {"train": names, "val": ["0_0"]}, errors=errors, graph=graph)
+        adapter = make_adapter("captaincook4d", root)
+        dialogs = adapter.list_items().dialogs
+        return dialogs, [replace(adapter.load_annotation(item), drops=()) for item in dialogs]
+
+    assert read(1) == read(-1)
 
 
 def test_errors_listed_twice_are_joined(write, make_adapter):
@@ -284,7 +386,7 @@ def test_errors_listed_twice_are_joined(write, make_adapter):
     adapter = make_adapter("captaincook4d", root)
     listing = adapter.list_items()
     note = adapter.load_annotation(listing.dialogs[0]).steps[2].note
-    assert note == "mistake: Technique Error: Mix with a fork; Order Error: Too late"
+    assert note == "mistake: Order Error: Too late; Technique Error: Mix with a fork"
     assert reasons(listing.drops)["second error record"] == "its steps were added to the first's"
 
 

@@ -77,6 +77,11 @@ def test_cycles_and_unknown_steps_lose_nothing():
         assert order_steps(nothing)[0] == []
 
 
+def test_odd_nodes_are_named_and_cost_only_themselves():
+    graph = {"steps": {"9" * 5000: "Mix-mix", "1": "Boil-boil", "2": None}, "edges": [["9" * 5000, 1]]}
+    assert order_steps(graph) == (["Mix", "Boil"], "steps without description in the task graph left out")
+
+
 def test_a_cycle_is_broken_inside_it():
     steps = {"0": "START", "1": "Serve", "5": "Mix", "6": "Beat", "7": "END", "8": None}
     order, remark = order_steps({"steps": steps, "edges": [[0, 5], [5, 6], [6, 5], [6, 1], [1, 7]]})

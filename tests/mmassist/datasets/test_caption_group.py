@@ -11,6 +11,7 @@ from mmassist.datasets.caption_group import (
     CaptionRecord,
     Groups,
     id_order,
+    join_path,
     mark_repeated,
     read_id,
     read_path,
@@ -90,6 +91,13 @@ def test_no_path_leads_out_of_its_folder(value):
     assert path == "" or not (path.startswith("/") or re.match(r"\.\.(/|$)", path) or "\0" in path)
 
 
-@pytest.mark.parametrize("value", ["", ".", "..", "/etc/passwd", "../a", "a/../../b", "x" * 300, 7, None])
+@pytest.mark.parametrize(
+    "value", ["", ".", "..", "/etc/passwd", "../a", "a/../../b", "x" * 300, "é" * 150, "a/" * 1000 + "b", 7, None]
+)
 def test_what_is_no_path(value):
     assert read_path(value) == ""
+
+
+@pytest.mark.parametrize(("folder", "path"), [("images", "images/a/b.jpg"), ("", "a/b.jpg"), ("x/", "x/a/b.jpg")])
+def test_a_path_in_a_folder(folder, path):
+    assert join_path(folder, "a/b.jpg") == path

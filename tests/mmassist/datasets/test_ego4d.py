@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmassist.datasets.ego4d_files import load_groups
+from mmassist.dialog.annotation import ClipRule, cut_clips
 from tests.mmassist.datasets.ego4d_samples import (
     COMPAT,
     EXPECTED,
@@ -167,6 +168,18 @@ def test_length(load, start, end, duration_s, reason):
     assert annotation.duration_s == duration_s
     assert len(annotation.steps) == 2 and 0 < annotation.ann_ratio <= 1
     assert reasons(annotation.drops).get("start_time, end_time") == reason
+
+
+def test_a_part_of_a_video_keeps_its_place_on_the_videos_clock(load):
+    """Its windows are not cut at the length of the part, which says nothing about the clock."""
+    late = [step(100.0, 120.0, "Cut"), step(150.0, 190.0, "Fry")]
+    annotation = load(*late, start=95.0, end=195.0)
+    assert (annotation.start_s, annotation.duration_s, annotation.ann_ratio) == (95.0, 100.0, pytest.approx(0.6))
+    (clip,) = cut_clips(annotation, ClipRule(), compat=False)
+    assert (clip.start_s, clip.end_s) == (100.0, 190.0)
+    early = load(step(0.0, 5.0, "Wash"), *late, start=95.0, end=195.0)
+    assert (early.start_s, early.duration_s) == (0.0, 195.0)
+    assert load(*late, start=95.0, end=195.0, compat=True).start_s == 0.0
 
 
 @pytest.mark.parametrize("steps", [None, {}, "x", 5])

@@ -90,6 +90,15 @@ def test_odd_groups(write, make_adapter, annotations):
     }
 
 
+@pytest.mark.parametrize("cell", ["{[1]}", "{[]: 1}", "[1, [", "['a' 5]", "[x]", "\\x00"])
+def test_a_group_that_is_no_python_list_costs_itself(write, make_adapter, annotations, cell):
+    root = write([video(A, *STEPS)], groups=[[C, B]])
+    table = annotations / "goalstep_video_groups.tsv"
+    table.write_text(table.read_text() + f"uni\t{cell}\n")
+    drops = make_adapter("ego4d", root).list_items().drops
+    assert [drop.reason for drop in drops if drop.record.endswith("line 3")] == ["no list of video uids"]
+
+
 def test_held_out_recordings_are_drawn_by_name_alone(write, make_adapter):
     uids = [f"{number:08d}-0000-4000-8000-000000000000" for number in range(60)]
     adapter = make_adapter("ego4d", write([video(D, *STEPS)], [video(uid, *STEPS) for uid in uids]))

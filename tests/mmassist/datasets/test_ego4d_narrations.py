@@ -11,6 +11,7 @@ from mmassist.core.annotation import Request
 from mmassist.core.errors import ConfigError, ItemError
 from mmassist.datasets.assignment import assign
 from mmassist.datasets.ego4d_files import eval_side
+from mmassist.datasets.ego4d_narrations import TRAINED_ON
 from tests.mmassist.datasets.source_samples import load_settings, reasons
 from tools.demo.publication import publish, write_publication
 
@@ -39,7 +40,7 @@ def write(tmp_path):
     """``write({uid: passes}, metadata, groups)`` makes a DATA_ROOT_DIR; without metadata all is for training."""
     folder = tmp_path / RAW / "v2" / "annotations"
 
-    def make(narrations, videos=None, groups=(), is_wrapped=False, goalstep_val=()):
+    def make(narrations, videos=None, groups=(), is_wrapped=False, goalstep_val=(), goalstep_train=()):
         folder.mkdir(parents=True, exist_ok=True)
         videos = [video(uid) for uid in narrations] if videos is None else videos
         content = {"date": "x", "videos": videos, "clips": [{"clip_uid": "x"}], "physical_settings": []}
@@ -48,9 +49,10 @@ def write(tmp_path):
         (folder / "narration.json").write_text(json.dumps(wrapped if is_wrapped else narrations))
         rows = "".join(f"demo\t{members}\n" for members in groups)
         (folder / "goalstep_video_groups.tsv").write_text("university\tvideo_group\n" + rows)
-        if goalstep_val:
-            records = [{"video_uid": uid, "segments": []} for uid in goalstep_val]
-            (folder / "goalstep_val.json").write_text(json.dumps({"videos": records}))
+        for side, uids in (("val", goalstep_val), ("train", goalstep_train)):
+            records = [{"video_uid": uid, "segments": []} for uid in uids]
+            if records:
+                (folder / f"goalstep_{side}.json").write_text(json.dumps({"videos": records}))
         return tmp_path
 
     return make
@@ -175,7 +177,7 @@ def test_a_video_without_length(write, make_adapter, length, metadata, expected,
         ({"split_em": None, "split_fho": "", "split_goalstep": "train"}, False, 0),
         ({"split_em": "train", "split_fho": "val"}, True, 0),
         ({"split_av": "test"}, True, 0),
-        ({"split_goalstep": "multi"}, True, 0),
+        ({"split_goalstep": "multi"}, False, 0),
         ({"split_new": "val"}, True, 0),
         ({"split_fho": "unannotated"}, True, 1),
         ({"split_fho": 5}, True, 1),
@@ -203,6 +205,17 @@ def test_a_recording_is_never_divided(write, make_adapter):
     settings_of_split = load_settings("ego4d_narrations")["split"]
     found = assign(listing.dialogs, {}, 1, settings_of_split["official_eval"], settings_of_split["group_by"])
     assert found.sides == {C: side, D: "train", E: eval_side(E)} and not found.audit.moves
+
+
+def test_what_the_dialogs_train_on_is_never_evaluated_on(write, make_adapter):
+    videos = [video(A, split_fho="val"), video(B, split_fho="val"), video(C, split_fho="multi"), video(D)]
+    lists = {"goalstep_val": [D], "goalstep_train": [A, C, D]}
+    root = write({uid: passes(*TALK) for uid in (A, B, C, D)}, videos, **lists)
+    listing = make_adapter("ego4d_narrations", root).list_items()
+    sides = {item.recording: item.split for item in listing.media}
+    assert sides == {B: eval_side(B), C: "train", D: eval_side(D)}
+    assert [(drop.recording, drop.reason) for drop in listing.drops] == [(A, TRAINED_ON)]
+    assert [item.recording for item in listing.dialogs] == [B, C, D]
 
 
 def test_narrations_are_on_the_side_of_the_dialogs(tmp_path, make_adapter):

@@ -181,6 +181,7 @@ def test_rows_that_belong_to_no_ego_video_are_listed(write, make_adapter):
         *[row(f"e{n}", n, n + 1, "Cut.", "2c26-x", view="exo") for n in range(5)],
         row("w1", 1, 2, "Cut.", "", "train"),
         row("w2", 1, 2, "Cut.", "../x", "train"),
+        row("w6", 1, 2, "Cut.", "x" * 300, "train"),  # no file can have that name
         row("w3", 1, 2, "Cut.", view=""),
         row("w4", 1, 2, "Cut.", subset="test"),
         row("w5", 1, 2, "Cut.", OTHER, subset=""),
@@ -195,10 +196,11 @@ def test_rows_that_belong_to_no_ego_video_are_listed(write, make_adapter):
         Drop("", f"{FILE}, 5 rows", "filmed from outside, not used"),
         Drop("", f"{FILE} line 7", "no usable video_uid"),
         Drop("", f"{FILE} line 8", "no usable video_uid"),
-        Drop(KITCHEN, f"{FILE} line 9", "view is neither ego nor exo"),
-        Drop(KITCHEN, f"{FILE} line 10", "subset is neither train nor val"),
-        Drop(OTHER, f"{FILE} line 11", "subset is neither train nor val"),
-        Drop("", f"{FILE} line 19", "2 columns instead of 10"),
+        Drop("", f"{FILE} line 9", "no usable video_uid"),
+        Drop(KITCHEN, f"{FILE} line 10", "view is neither ego nor exo"),
+        Drop(KITCHEN, f"{FILE} line 11", "subset is neither train nor val"),
+        Drop(OTHER, f"{FILE} line 12", "subset is neither train nor val"),
+        Drop("", f"{FILE} line 20", "2 columns instead of 10"),
     }
     assert [item.sources for item in listing.media] == [
         (f"datasets/EgoExoLearn/videos/{name}.mp4",) for name in (KITCHEN, LAB)
@@ -225,6 +227,10 @@ def test_the_other_name_of_the_id_and_odd_bytes(write, make_adapter):
     annotation = adapter.load_annotation(adapter.list_items().dialogs[0])
     assert [step.text for step in annotation.steps][-2:] == ["Put down the mug, jug and bowl.", "Caf\ufffd."]
     assert reasons(annotation.drops)[f"{FILE} line 8"] == "bytes that are not UTF-8 became U+FFFD"
+
+
+def test_an_id_over_two_lines_names_its_row_in_one(load):
+    assert "a b" in reasons(load([*ROWS, row("a\nb", "", 5, "Cut.")]).drops)
 
 
 def test_scenes(load):
@@ -315,6 +321,7 @@ def test_digest_follows_what_is_read_and_nothing_else(write, make_adapter):
 
     first = digest()
     assert digest(change(8, "With the left hand")) == first  # the column that is not read
+    assert digest(change(9, f"{ROWS[0][9]}\r\n")) == digest(change(9, f" {ROWS[0][9]}\n")) == first
     others = [change(1, "x"), change(2, "val"), change(4, "lab"), change(5, "31"), change(6, "41"), change(7, "Cut.")]
     assert len({first, *map(digest, others), digest(change(9, "Cut."))}) == 8
 
@@ -329,7 +336,7 @@ def test_digest_follows_what_is_read_and_nothing_else(write, make_adapter):
         ("", "has no column video_uid"),
         ("<html>", "has no column video_uid"),
         (",".join(COLUMNS).replace("narration_en_no_hand_prompt", "text"), "has no column narration_en_no_hand_prompt"),
-        (",".join(COLUMNS) + "\n", "no annotated training recording"),
+        (",".join(COLUMNS) + "\n", "holds no row of an ego video"),
     ],
 )
 def test_what_is_not_the_file_stops_with_one_line(write, make_adapter, content, words):

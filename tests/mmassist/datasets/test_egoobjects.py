@@ -218,7 +218,7 @@ def test_an_odd_object_costs_itself_alone(load, odd, reason):
     assert reasons(all_drops(adapter)) == {f"annotation {odd['id']}": reason}
 
 
-@pytest.mark.parametrize("odd", [None, 7, "text", [], {}])
+@pytest.mark.parametrize("odd", [None, 7, "text", [], {}, {"id": True}, {"id": {"a": 1}}])
 def test_what_is_no_record_is_named_by_its_place(load, odd):
     adapter = load([image(1), odd], [box(1, 1), odd])
     assert texts(adapter) == {"1": "mug"}
@@ -393,6 +393,8 @@ def test_missing_files_and_wrong_settings(tmp_path, make_adapter, load):
     for wrong in (0, 10_001):
         with pytest.raises(ConfigError, match="it must lie between 1 and 10000"):
             load([image(1)], num_groups=wrong)
+    with pytest.raises(ConfigError, match="eval_file and train_file are both"):
+        load([image(1)], eval_file=TRAIN)
 
 
 def test_the_demonstration_is_as_published(tmp_path, make_adapter):

@@ -155,6 +155,7 @@ def test_listing_and_its_drops(write, make_adapter):
         row("x_1", "00:00:01.00", "00:00:02.00", "wait", "", ""),
         row("x_2", "00:00:01.00", "00:00:02.00", "wait", "../P01_01", "P01"),
         row("P03_01_0", "00:00:01.00", "00:00:02.00", "wait", "P03_01", "P04"),
+        row("x_3", "00:00:01.00", "00:00:02.00", "wait", "P01_" + "0" * 300),  # no file can have that name
     ]
     adapter = make_adapter("epickitchens", write([*ROWS, *odd, *rows_of("P02_101", 1)]))
     listing = adapter.list_items()
@@ -166,6 +167,7 @@ def test_listing_and_its_drops(write, make_adapter):
     assert [i.key for i in listing.media] == [i.media_key for i in listing.dialogs]
     table = DATASET["train_file"]
     assert set(listing.drops) == {
+        Drop("", f"{table} line 9", "no video_id of the form P01_01"),
         Drop("", f"{table} line 6", "no video_id of the form P01_01"),
         Drop("", f"{table} line 7", "no video_id of the form P01_01"),
         Drop("P03_01", "P03_01_0", "another participant_id than the video's, which counts"),
@@ -174,6 +176,16 @@ def test_listing_and_its_drops(write, make_adapter):
     # its rows of both tables count, and what both say counts once
     annotation = adapter.load_annotation(listing.dialogs[1])
     assert len(annotation.steps) == 4 and reasons(annotation.drops) == {"P02_101_0": "copy of another step"}
+
+
+def test_a_row_of_no_video_in_the_table_of_videos_is_named(write, make_adapter):
+    listing = make_adapter("epickitchens", write(info=["P01_01", ["", "5", "50", ""], "P02_101"])).list_items()
+    assert listing.drops == (Drop("", f"{DATASET['videos_file']} line 3", "no video_id of the form P01_01"),)
+
+
+def test_an_id_over_two_lines_names_its_row_in_one(load):
+    annotation = load([*ROWS, row("P01_01\n_7", "", "00:00:02.00", "wait")])
+    assert reasons(annotation.drops)["P01_01 _7"] == "no start time"
 
 
 def test_length_comes_from_the_table_of_videos(load):
@@ -314,6 +326,7 @@ def test_digest_follows_what_is_read_and_nothing_else(write, make_adapter):
     first = digest()
     unread = [change(place, "7") for place in (3, 6, 7, 9, 10, 11, 12, 13, 14)]
     assert {digest(rows) for rows in unread} == {first} == {digest(val=rows_of("P05_01"))}
+    assert digest(change(8, "wait\r\nhere")) == digest(change(8, "wait\nhere"))
     read = [change(0, "P01_01_3"), change(4, "00:00:29.00"), change(5, "00:00:31.00"), change(8, "wait"), ROWS[1:]]
     others = [digest(rows) for rows in read] + [digest(info=[["P01_01", "51", "50", ""]]), digest(info=[])]
     assert len({first, *others}) == 8

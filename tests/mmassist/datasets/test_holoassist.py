@@ -245,6 +245,51 @@ def test_listing_is_free_of_the_files_order_and_follows_each_record(write, make_
     assert [a.digest == b.digest for a, b in zip(first.dialogs, changed.dialogs, strict=True)] == [False, True]
 
 
+def test_digest_follows_what_is_read_and_nothing_else(write, make_adapter):
+    def digest(events=EVENTS, **more):
+        return make_adapter("holoassist", write([{**video("R1-a", events), **more}])).list_items().dialogs[0].digest
+
+    def change(number, **values):
+        event = EVENTS[number]
+        attributes = {**event["attributes"], **values.pop("attributes", {})}
+        return [*EVENTS[:number], {**event, **values, "attributes": attributes}, *EVENTS[number + 1 :]]
+
+    first = digest()
+    unread = [change(3, label="x", type="y", attributes={"adverbial": "slowly", "sequence": "5"})]
+    assert [digest(batch="7", taskId="8"), *map(digest, unread)] == [first] * 2
+    read = [change(3, start=1.5), change(3, end=99.0), EVENTS[1:], change(3, id=777)]
+    digests = [first, digest(taskType="fix lamp"), digest(videoMetadata={}), *map(digest, read)]
+    assert len(set(digests)) == len(digests)
+
+
+def test_who_speaks_first_at_one_moment_does_not_follow_from_the_file(load):
+    """Two people may say the same at the same time, in records without ids."""
+    both = [talk(1, 50, 52, "okay"), talk(2, 50, 52, "okay", "student-x")]
+    bare = [{key: value for key, value in event.items() if key != "id"} for event in both]
+    steps = [coarse(9, 40, 60, "The user waits.")]
+    assert load([*steps, *bare]).steps == load([*steps, *bare[::-1]]).steps
+
+
+def test_names_that_no_file_can_have_are_left_out(write, make_adapter):
+    names = ("R1-a", "a\x00b", "../R1-a", "x" * 300)
+    listing = make_adapter("holoassist", write([video(name, EVENTS) for name in names], names)).list_items()
+    assert [item.key for item in listing.dialogs] == ["R1-a"]
+    assert [drop.reason for drop in listing.drops].count("not a recording's name") == 3
+    assert [drop.reason for drop in listing.drops].count("no video_name") == 3
+
+
+def test_an_odd_id_names_its_record_in_one_line(load):
+    events = [{**EVENTS[2], "id": value, "start": None} for value in ("a\nb", [1], " ", 7)]
+    steps = [coarse(9, 40, 60, "The user waits.")]
+    dropped = [drop.record for drop in load([*steps, *events]).drops if drop.reason == "no start time"]
+    assert dropped == ["event a b", "events[2]", "events[3]", "event 7"]
+
+
+def test_without_a_length_no_time_is_below_0(load):
+    annotation = load([coarse(1, -9, -5, "a")], raw="", seconds=None)
+    assert (annotation.duration_s, annotation.steps) == (0.0, ())
+
+
 @pytest.mark.parametrize("compat", [False, True])
 def test_of_two_records_the_fuller_one_is_kept(write, make_adapter, compat):
     for number in range(8):  # whatever their digests
@@ -285,6 +330,13 @@ def test_listing_all_videos(write, make_adapter):
     listing = make_adapter("holoassist", root).list_items(which="all")
     assert [(m.key, m.split) for m in listing.media] == [("R1-a", "train"), ("R9-test", "test")]
     assert [d.key for d in listing.dialogs] == ["R1-a"]
+
+
+@pytest.mark.parametrize("text", ["[]", "[null, 5, {}]"])
+def test_a_file_without_recordings_is_named(write, make_adapter, text):
+    with pytest.raises(ConfigError, match=r"data-annotation-trainval-v1_1.json holds no recording") as caught:
+        make_adapter("holoassist", write([], text=text)).list_items()
+    assert "\n" not in str(caught.value)
 
 
 def test_unusable_files_stop_with_one_line(write, make_adapter):

@@ -98,6 +98,8 @@ def test_groups_come_from_the_folder(path, group):
         ({"id": "001110001", "image": "a\0b.jpg", "conversations": []}, "no usable picture path"),
         ({"id": "001110001", "image": None, "conversations": []}, "no usable picture path"),
         ({"id": "001110001"}, "no usable picture path"),
+        (record("001110001", image="é" * 130 + ".jpg"), "no usable picture path"),
+        (record("001110001", image="/".join(["folder" * 10] * 100) + "/a.jpg"), "no usable picture path"),
     ],
 )
 def test_an_odd_record_costs_itself_alone(load, odd, reason):
@@ -215,10 +217,30 @@ def test_a_useless_file_is_one_line(load, content):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("content", [[], {}, [None], {"data": [record("001110001")]}])
+@pytest.mark.parametrize("content", [[], [None]])
 def test_a_file_without_captions_stops(load, content):
     with pytest.raises(ConfigError, match="no annotated training recording"):
         load(content).list_items()
+
+
+@pytest.mark.parametrize("content", [{}, {"data": [record("001110001")]}])
+def test_what_is_no_list_of_captions_says_so(load, content):
+    with pytest.raises(ConfigError, match="is not a JSON list"):
+        load(content).list_items()
+
+
+@pytest.mark.parametrize("folder", ["", ".", "./"])
+def test_pictures_may_lie_in_the_sources_own_folder(load, make_adapter, tmp_path, folder):
+    before = load([record("001110001")]).list_items().media[0]
+    picture = tmp_path / "datasets" / "LLaVA-Pretrain" / "00111" / "001110001.jpg"
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(b"x")
+    adapter = make_adapter("llava", tmp_path, image_dir=folder)
+    (item,) = adapter.list_items().media
+    assert [tmp_path / source for source in item.sources] == [picture]
+    picture.unlink()
+    (gone,) = make_adapter("llava", tmp_path, image_dir=folder).list_items().media
+    assert gone.digest != item.digest != before.digest
 
 
 def test_a_missing_file_is_named_with_what_to_do(tmp_path, make_adapter):

@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from mmassist.core.adapter import Content
+from mmassist.core.adapter import Adapter, Content
 from mmassist.core.item import Item
-from mmassist.core.stage import Adapter
 from mmassist.datasets import build_adapter, build_dataset_config
 from tests.mmassist.datasets.source_samples import load_settings
 from tools.demo import holoassist, wtag

@@ -190,8 +190,11 @@ def test_missing_files_and_wrong_settings(tmp_path, make_adapter, load):
         load([record("6")], group_size=0)
     with pytest.raises(ConfigError, match="train_files is empty"):
         load([record("6")], train_files=[])
-    with pytest.raises(ConfigError, match=r"\{recording\}"):
-        load([record("6")], video_pattern="videos/a.webm")
+    for wrong in ("videos/a.webm", ""):
+        with pytest.raises(ConfigError, match=r"\{recording\}"):
+            load([record("6")], video_pattern=wrong)
+    with pytest.raises(ConfigError, match="is not a JSON list"):
+        load({"6": record("6")}).list_items()
 
 
 def test_labels_of_the_test_clips_are_not_asked_for(load):

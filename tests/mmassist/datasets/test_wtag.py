@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -195,6 +196,47 @@ def test_digest_follows_text_and_recipes(write, make_adapter):
     assets.mkdir()
     (assets / "recipe_cake.txt").write_text("Cake\n1. Bake.\n")
     assert digests()[1] != first
+
+
+def test_digest_is_free_of_order_line_ends_and_what_is_not_read(write, make_adapter):
+    def digest(compat=False, **files):
+        return make_adapter("wtag", write(**files), compat).list_items().dialogs[0].digest
+
+    same = [
+        {"steps": STEPS[::-1]},
+        {"guide": rows(*GUIDE).replace("\n", "\r\n")},
+        {"guide": "\ufeff" + rows(*GUIDE).replace("\n", "\tInstruction\tDetails\n")},
+        {"timing": TIMING.replace("\n", " \r\n")},
+    ]
+    first = digest()
+    assert [digest(**files) for files in same] == [first] * len(same)
+    assert digest(steps=[*STEPS[:-1], (60, 66, "Done")]) != first
+    # the reference keeps the file's order where times are equal
+    assert digest(compat=True) != digest(compat=True, steps=STEPS[::-1])
+
+
+def test_a_line_ends_with_its_line_end_alone(load, write, make_adapter):
+    """Speech may hold characters that some call line ends."""
+    annotation = load(user=rows((30, 32, "like\u2028this?\x85Or\x0bso")))
+    assert [s.text for step in annotation.steps for s in step.substeps if s.role == "user"] == ["like this? Or so"]
+    assert [drop.reason for drop in annotation.drops] == ["before the start"]
+    assert len(load(user=rows(*USER).replace("\n", "\r")).steps[1].substeps) == 2
+
+
+def test_a_file_that_may_not_be_read_costs_its_recording(write, make_adapter, monkeypatch):
+    write("T2")
+    root = write("T1")
+    read_bytes = Path.read_bytes
+
+    def refuse(path):
+        if "T1" in path.parts and path.name == "VideoMpegTiming.txt":
+            raise PermissionError(13, "Permission denied")
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)  # the tests may run as root, who may read everything
+    listing = make_adapter("wtag", root).list_items()
+    assert [item.key for item in listing.dialogs] == ["T2"]
+    assert reasons(listing.drops)["T1"] == "no usable Video/VideoMpegTiming.txt"
 
 
 def test_the_split_is_a_function_of_the_name():

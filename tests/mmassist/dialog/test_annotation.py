@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmassist.core.annotation import Annotation, Step, Substep
+from mmassist.core.annotation import Annotation, ReferenceForm, Step, Substep
 from mmassist.core.errors import ItemError
 from mmassist.dialog.annotation import MAX_TEXT_CHARS, ClipRule, cut_clips, render_description
 
@@ -19,6 +19,14 @@ STEP = re.compile(r"\[([\d.]+)s-([\d.]+)s\] (.*?)(?: \(((?:mistake|correction).*
 MARKER = re.compile(r"- \[([\d.]+)s\] (start)")
 SPEECH = re.compile(r' ?- \[([\d.]+)s\] (user|assistant): "(.*)"')
 ACTION = re.compile(r" - \[([\d.]+)s-([\d.]+)s\] (.*?)(?: \(ERROR: (.*)\))?")
+
+
+FORMS = {
+    "wtag": ReferenceForm(is_flush_left=True),
+    "egoexolearn": ReferenceForm(has_last_line_end=False),
+    "epickitchens": ReferenceForm(has_last_line_end=False),
+    "assembly101": ReferenceForm(window_cut_s=1.0),
+}
 
 
 def annotation_of_text(text: str, dataset: str) -> Annotation:
@@ -38,7 +46,8 @@ def annotation_of_text(text: str, dataset: str) -> Annotation:
         else:
             assert line.startswith("Summary: "), line
             summary = line.removeprefix("Summary: ")
-    return Annotation(dataset, "x", "d", "k", "", tuple(steps), 1000.0, 1.0, summary=summary)
+    form = FORMS.get(dataset, ReferenceForm())
+    return Annotation(dataset, "x", "d", "k", "", tuple(steps), 1000.0, 1.0, summary=summary, reference_form=form)
 
 
 def published(sample_data: Path, dataset: str) -> dict[str, Any]:
@@ -103,7 +112,7 @@ def test_seven_steps_a_window() -> None:
 
 def test_the_reference_ends_windows_of_one_source_a_second_early() -> None:
     steps = (Step(10.0, 12.5, "attach wheel"), Step(20.0, 22.0, "attach roof"))
-    annotation = Annotation("assembly101", "k", "", "", "", steps, 12.0, 1.0, start_s=8.0)
+    annotation = Annotation("x", "k", "", "", "", steps, 12.0, 1.0, start_s=8.0, reference_form=FORMS["assembly101"])
     assert [(c.start_s, c.end_s) for c in cut_clips(annotation, ClipRule(0, "steps"), True)] == [
         (10.0, 11.5),
         (20.0, 21.0),

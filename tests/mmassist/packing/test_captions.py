@@ -224,8 +224,8 @@ def test_the_same_text_at_one_moment_is_said_once(make) -> None:  # type: ignore
     captions = [Caption("C cuts.", time_s=3.1), Caption("C eats.", time_s=3.2), Caption("C cuts. ", time_s=3.3)]
     samples, report = narrate(make, captions, 20)
     assert shown(samples) == [(0, 8, "C cuts. C eats.")]
-    assert report.stats()["captions"] == 3
-    assert samples[0].record["metadata"] == {"request": "narrate_wearer", "captions": 3}
+    assert report.stats()["captions"] == 2 and report.stats()["dropped_captions_repeated"] == 1
+    assert samples[0].record["metadata"] == {"request": "narrate_wearer", "captions": 2}
     assert report.stats()["dropped_frames_after_last_turn"] == 12
 
 
@@ -378,6 +378,7 @@ def test_every_narration_once_or_in_the_report(make, told, num_frames, limit, of
     pairs = shown(samples)
     assert all(a[1] <= b[0] for a, b in itertools.pairwise(pairs))  # no frame twice
     found = {end: text for _, end, text in pairs}
+    said: set[tuple[int, str]] = set()
     for caption in captions:
         assert caption.time_s is not None
         frame = max(int(offset_s * 2), int(max(0.0, caption.time_s + offset_s) * 2 + 1e-6))
@@ -387,8 +388,10 @@ def test_every_narration_once_or_in_the_report(make, told, num_frames, limit, of
             assert dropped[caption.record] == "after_end"
         elif caption.record not in dropped:
             assert caption.text.strip() in found[min(frame + 2, num_frames)]
+            assert (min(frame + 2, num_frames), caption.text.strip()) not in said
+            said.add((min(frame + 2, num_frames), caption.text.strip()))
         else:
-            assert dropped[caption.record] == "too_long"
+            assert dropped[caption.record] in ("too_long", "repeated")
     assert report.stats().get("captions", 0) + len(dropped) == len(captions)
     shuffled = captions[:]
     rand.shuffle(shuffled)

@@ -18,6 +18,7 @@ import pytest
 import mmassist.datasets
 from launchers.jobs import settings_of
 from mmassist.core.annotation import Caption, CaptionTrack, Request
+from mmassist.core.config import meaning
 from mmassist.core.errors import ItemError, Skip
 from mmassist.core.fingerprint import digest
 from mmassist.core.item import Drop, Item, ItemKind
@@ -149,7 +150,12 @@ def test_folders_are_named_as_in_the_reference_whatever_the_setup() -> None:
         Request.CAPTION_IMAGE: "prepared/caption_L400_I5",
         Request.LIST_OBJECTS: "prepared/detection_L400_I5",
     }
-    assert Pack.folder(stage(setup="whole", separator="EOS").configs) == "prepared/caption_L400_I5+SEP"
+    clips = stage(Request.DESCRIBE_CLIP, setup="whole", separator="EOS")
+    assert Pack.folder(clips.configs) == "prepared/narration_L400_I5+SEP"
+    # between single pictures there is nothing to separate, so another setting makes no other samples
+    pictures = stage(Request.CAPTION_IMAGE, separator="EOS")
+    assert Pack.folder(pictures.configs) == "prepared/caption_L400_I5"
+    assert meaning(pictures.configs["pack"]) == meaning(stage(Request.CAPTION_IMAGE).configs["pack"])
 
 
 def test_the_setup_is_no_setting_of_captions_and_the_source_is() -> None:
