@@ -17,7 +17,6 @@ from mmassist.core.annotation import Annotation, ReferenceForm
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Geometry, Item, Listing
 from mmassist.datasets.assembly101_fine import FineIndex, FineSequence
-from mmassist.datasets.assembly101_mistake import MistakeRow
 from mmassist.datasets.assembly101_rows import CoarseRow, RowReader
 from mmassist.datasets.assembly101_steps import Content, build_steps, build_steps_compat, join_rows, join_rows_compat
 from mmassist.datasets.json_file import replace_surrogates
@@ -158,14 +157,22 @@ class Adapter(DialogAdapter):
         )
 
     def load_records(self, item: Item) -> Sequence[RawRecord]:
-        """Coarse rows, mistake rows and fine actions of the task. Raises ItemError when it is not annotated."""
+        """The lines of the task's coarse file and of the sequence's mistakes as they are, and the task's fine actions.
+
+        Raises ItemError when the task is not annotated.
+        """
         task, recording = self._recall(item)
-        content = recording.contents[task]
-        rows: list[CoarseRow | MistakeRow] = [*content.coarse, *content.mistakes]
         return (
-            *(RawRecord(row.record, list(row.cells)) for row in rows),
-            *(RawRecord(action.record, action.to_json()) for action in content.actions),
+            *self._raw_lines(self._coarse_file(task, item.recording)),
+            *self._raw_lines(self._mistake_file(item.recording)),
+            *(RawRecord(action.record, action.to_json()) for action in recording.contents[task].actions),
         )
+
+    def _raw_lines(self, path: str) -> list[RawRecord]:
+        if not (self.source.root / path).is_file():
+            return []
+        text = self.source.read_text(path)[0]
+        return [RawRecord(f"{path} line {number}", line) for number, line in enumerate(text.splitlines(), 1)]
 
     def _recall(self, item: Item) -> tuple[str, _Recording]:
         task, sequence = item.key.partition("_")[0], item.recording

@@ -19,7 +19,7 @@ from mmassist.core.rng import rng
 from mmassist.datasets.egoexolearn_rows import Row, Table
 from mmassist.datasets.egoexolearn_tasks import KITCHEN_TASKS, LAB_TASKS
 from mmassist.datasets.egoexolearn_text import choose_text
-from mmassist.datasets.source import DialogAdapter, DialogConfig, unordered_digest
+from mmassist.datasets.source import DialogAdapter, DialogConfig, dropped_lines, unordered_digest
 from mmassist.datasets.span import Span, covered_share, fit_span, read_number, summed_share
 
 LATEST_S = 4 * 3600.0  # no video is nearly as long; the source states no lengths, and a stray time would be one
@@ -85,8 +85,10 @@ class Adapter(DialogAdapter):
         )
 
     def load_records(self, item: Item) -> Sequence[RawRecord]:
-        """The columns that are read, row by row as the table has them."""
-        return tuple(RawRecord(row.where, row.to_row()) for row in self._rows(item))
+        """The rows as the table has them, those that could not be used too."""
+        lines = {row.line for row in self._rows(item)}
+        file = self.config.annotation_file
+        return self.source.read_raw_rows(file, lines | dropped_lines(self._table.drops, file, item.recording))
 
     def _list_one(self, recording: str, rows: list[Row]) -> Item:
         split = rows[0].subset if self.compat else split_of(recording, rows, self.config.eval_share)

@@ -89,7 +89,7 @@ class Table:
         found: dict[str, list[Row]] = {}
         num_exo = 0
         aliases = {"annotation_id": "annotation_uid"}
-        for line, cells in self._source.iter_table(self._file, _COLUMNS, self._drops, aliases):
+        for line, cells in self._source.iter_table(self._file, _COLUMNS, self._drops, aliases, owner="video_uid"):
             video = cells["video_uid"]
             is_exo = cells["view"] == "exo"
             num_exo += is_exo

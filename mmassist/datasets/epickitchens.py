@@ -12,7 +12,7 @@ from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
 from mmassist.datasets.epickitchens_tables import Action, Tables, participant_of, read_clock
 from mmassist.datasets.epickitchens_videos import Videos
-from mmassist.datasets.source import DialogAdapter, DialogConfig, unordered_digest
+from mmassist.datasets.source import DialogAdapter, DialogConfig, dropped_lines, unordered_digest
 from mmassist.datasets.span import covered_share, fit_span, summed_share
 
 _REPOSITORY = "https://github.com/epic-kitchens/epic-kitchens-100-annotations"
@@ -87,12 +87,17 @@ class Adapter(DialogAdapter):
         )
 
     def load_records(self, item: Item) -> Sequence[RawRecord]:
-        """The columns that are read, row by row as the tables have them; then the video's row."""
-        records = [RawRecord(action.where, action.to_row()) for action in self._actions(item.recording)]
+        """The rows as the tables have them, those that could not be used too; then the video's row."""
+        lines: dict[str, set[int]] = {self.config.train_file: set(), self.config.val_file: set()}
+        for action in self._actions(item.recording):
+            lines[action.file].add(action.line)
         video = self._tables.videos.get(item.recording)
-        if video:
-            records.append(RawRecord(f"{self.config.videos_file} line {video.line}", video.to_row()))
-        return tuple(records)
+        lines[self.config.videos_file] = {video.line} if video else set()
+        records: list[RawRecord] = []
+        for file, wanted in lines.items():
+            wanted |= dropped_lines(self._tables.drops, file, item.recording)
+            records += self.source.read_raw_rows(file, wanted) if wanted else []
+        return records
 
     def _list_one(self, recording: str) -> Item:
         tables = self._tables

@@ -103,7 +103,8 @@ class Tables:
         """Video -> its row; of several the one with the greatest length."""
         file = self._config.videos_file
         videos: dict[str, Video] = {}
-        for line, cells in self._source.iter_table(file, ("video_id", "duration", "fps"), self._drops):
+        columns = ("video_id", "duration", "fps")
+        for line, cells in self._source.iter_table(file, columns, self._drops, owner="video_id"):
             name = cells["video_id"]
             if not VIDEO_ID.fullmatch(name):
                 self._drops.append(Drop("", f"{file} line {line}", "no video_id of the form P01_01"))
@@ -125,7 +126,7 @@ class Tables:
 
     def _read_actions(self, split: str, file: str, found: dict[str, list[Action]]) -> None:
         num_usable = 0
-        for line, cells in self._source.iter_table(file, _COLUMNS, self._drops):
+        for line, cells in self._source.iter_table(file, _COLUMNS, self._drops, owner="video_id"):
             video = cells["video_id"]
             action = Action(
                 file, line, cells["narration_id"], cells["start_timestamp"], cells["stop_timestamp"], cells["narration"]

@@ -46,6 +46,13 @@ def unordered_digest(records: Iterable[Any]) -> str:
     return record_digest(sorted(json.dumps(record, sort_keys=True, default=str) for record in records))
 
 
+def dropped_lines(drops: Iterable[Drop], file: str, recording: str) -> set[int]:
+    """Lines of ``file`` that drops of a recording name, for showing them beside the rows that were taken."""
+    begin = f"{file} line "
+    found = (drop.record.removeprefix(begin) for drop in drops if drop.recording == recording)
+    return {int(number) for number in found if number.isdecimal()}
+
+
 @dataclass(frozen=True)
 class Source:
     """One publisher's folder below ``DATA_ROOT_DIR/datasets``.

@@ -562,11 +562,11 @@ def test_every_raw_record_of_an_item_is_shown(tmp_path, make_adapter):
     records = adapter.load_records(adapter.list_items().dialogs[0])
     assert json.loads(json.dumps([record.value for record in records]))
     assert [record.where for record in records] == [
-        *(f"assembly_{SEQ}.txt line {n}" for n in (1, 2, 3, 4)),
-        *(f"{SEQ}.csv line {n}" for n in (1, 2, 3)),
+        *(f"annotations/coarse-annotations/coarse_labels/assembly_{SEQ}.txt line {n}" for n in (1, 2, 3, 4)),
+        *(f"annotations/assembly101-mistake-detection/annots/{SEQ}.csv line {n}" for n in (1, 2, 3)),
         *(f"train.csv line {n}" for n in (2, 5, 8, 11, 14)),
     ]
-    assert records[4].value == ["300", "400", "attach", "cabin", "chassis", "correct", ""]
+    assert records[4].value == "300,400,attach,cabin,chassis,correct,"
 
 
 # --- order and digests

@@ -200,7 +200,7 @@ def test_rows_that_belong_to_no_ego_video_are_listed(write, make_adapter):
         Drop(KITCHEN, f"{FILE} line 10", "view is neither ego nor exo"),
         Drop(KITCHEN, f"{FILE} line 11", "subset is neither train nor val"),
         Drop(OTHER, f"{FILE} line 12", "subset is neither train nor val"),
-        Drop("", f"{FILE} line 20", "2 columns instead of 10"),
+        Drop("short", f"{FILE} line 20", "2 columns instead of 10"),
     }
     assert [item.sources for item in listing.media] == [
         (f"datasets/EgoExoLearn/videos/{name}.mp4",) for name in (KITCHEN, LAB)

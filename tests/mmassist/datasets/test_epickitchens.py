@@ -143,9 +143,11 @@ def test_odd_tables_are_read(write, make_adapter):
     adapter = make_adapter("epickitchens", root)
     listing = adapter.list_items()
     assert [(drop.recording, drop.record.rsplit("/")[-1], drop.reason) for drop in listing.drops] == [
-        ("", "EPIC_100_train.csv line 6", "5 columns instead of 15"),
-        ("", "EPIC_100_train.csv line 7", "a quote that is never closed"),
+        ("P01_01", "EPIC_100_train.csv line 6", "5 columns instead of 15"),
+        ("P01_01", "EPIC_100_train.csv line 7", "a quote that is never closed"),
     ]
+    shown = {record.where.rsplit(" ", 1)[-1]: record.value for record in adapter.load_records(listing.dialogs[0])}
+    assert shown["6"] == ["P01_01_7", "P01", "P01_01", "", "00:00:21.00"] and "7" in shown
     annotation = adapter.load_annotation(listing.dialogs[0])
     assert [step.text for step in annotation.steps].count("caf\ufffd") == 1 and len(annotation.steps) == 4
 
@@ -362,7 +364,7 @@ def test_needs_and_raw_records(write, make_adapter):
     records = adapter.load_records(item)
     assert json.loads(json.dumps(records[0].value)) == records[0].value
     assert (records[0].where, records[0].value["narration"]) == (f"{DATASET['train_file']} line 2", ROWS[0][8])
-    assert records[-1].where == f"{DATASET['videos_file']} line 2" and records[-1].value["duration"] == 50.0
+    assert records[-1].where == f"{DATASET['videos_file']} line 2" and records[-1].value["duration"] == "50.0"
     absent = replace(item, recording="P09_09")
     for read in (adapter.load_records, adapter.load_annotation):
         with pytest.raises(ItemError, match="P09_09 is in neither"):
