@@ -126,34 +126,16 @@ class Files:
     def videos(self) -> dict[str, dict[str, str]]:
         """Recording -> its row; of several the longest."""
         file = self._config.videos_file
-        text, remark = self._source.read_text(file)
-        self._note(file, remark)
         videos: dict[str, dict[str, str]] = {}
-        header: list[str] | None = None
-        for row in iter_rows(io.StringIO(text, newline="")):
-            if isinstance(row, BadRow):
-                self._drops[file].append(Drop("", f"{file} line {row.line}", row.reason))
-            found = row.row if isinstance(row, BadRow) else row
-            if found is None:
-                continue
-            cells = [cell.strip() for cell in found.cells]
-            if header is None:
-                header = cells
-                if not {"recording_id", _LENGTH} <= set(header):
-                    break
-                continue
-            values = dict(zip(header, cells, strict=True))
-            name = values["recording_id"]
+        for line, row in self._iter_rows(file):
+            record, name = f"{file} line {line}", row["recording_id"]
             if not name:
-                self._drops[file].append(Drop("", f"{file} line {row.line}", "no recording_id"))
+                self._drops[file].append(Drop("", record, "no recording_id"))
                 continue
             if name in videos:
-                record = f"{file} line {row.line}"
                 self._drops[file].append(Drop(name, record, "second row of a video, the longest counts"))
-            if name not in videos or _rank(values) > _rank(videos[name]):
-                videos[name] = values
-        if not {"recording_id", _LENGTH} <= set(header or ()):
-            raise self._source.refuse(file, f"has no columns recording_id and {_LENGTH}")
+            if name not in videos or _rank(row) > _rank(videos[name]):
+                videos[name] = row
         return videos
 
     def graph(self, title: str) -> tuple[Any, str]:
@@ -210,6 +192,25 @@ class Files:
                     continue
             content[name] = value
         return content
+
+    def _iter_rows(self, file: str) -> Iterator[tuple[int, dict[str, str]]]:
+        """Line and cells of each row, by all columns that there are. Raises ConfigError when one is missing."""
+        text, remark = self._source.read_text(file)
+        self._note(file, remark)
+        header: list[str] = []
+        for row in iter_rows(io.StringIO(text, newline="")):
+            if isinstance(row, BadRow):
+                self._drops[file].append(Drop("", f"{file} line {row.line}", row.reason))
+            found = row.row if isinstance(row, BadRow) else row
+            cells = [cell.strip() for cell in found.cells] if found else []
+            if cells and header:
+                yield row.line, dict(zip(header, cells, strict=True))
+            elif cells:
+                header = cells
+                if not {"recording_id", _LENGTH} <= set(header):
+                    break
+        if not {"recording_id", _LENGTH} <= set(header):
+            raise self._source.refuse(file, f"has no columns recording_id and {_LENGTH}")
 
     def _iter_json(self, file: str, outermost: Outermost) -> Iterator[tuple[str | int, Any]]:
         is_odd = False

@@ -171,7 +171,10 @@ class _Walker:
         if self._is_ascii and self._text.find("\\u", start, end) < 0:
             return value, False
         text = self._text[start:end]
-        return _mend(value, text), _UNDECODABLE.search(text) is not None
+        try:
+            return _mend(value, text), _UNDECODABLE.search(text) is not None
+        except RecursionError as error:
+            raise JsonError(f"is nested too deeply at byte {self._offset(start)}") from error
 
     def _peek(self) -> str:
         """The next character that is not blank, "" at the end of the file; the place moves to it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -101,6 +102,8 @@ class Source:
         it may not be read.
         """
         found = self.require(path)
+        if not found.is_file():  # a folder; or a pipe, on which reading would wait for ever
+            raise self.refuse(path, "is no file")
         try:
             content = found.read_bytes()
         except (IsADirectoryError, PermissionError) as error:
@@ -226,8 +229,12 @@ class Source:
     def _num_bytes(self, path: str) -> int | None:
         try:
             status = (self.data_root / path).stat()
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the name
             return None
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return None
+            raise
         return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def iter_json(self, path: str, opened: Collection[str] = (), outermost: Outermost = "any") -> Iterator[Element]:

@@ -173,8 +173,53 @@ def write_egoobjects(folder: Path, share: float) -> str:
     return f"{count} pictures"
 
 
+def write_egoexolearn(folder: Path, share: float) -> str:
+    """100,000 rows of 421 videos."""
+    columns = "video_uid,annotation_id,subset,view,scene,start_sec,end_sec,narration_en,narration_en_hand_prompt"
+    names = [f"bee{n:05d}-ac78-11ee-819f-80615f12b59e" for n in range(max(2, round(421 * share)))]
+    rows = (
+        f"{name},a{n},{'val' if n % 6 == 0 else 'train'},ego,kitchen,{3 * n},{3 * n + 2.5},"
+        f'Cut part {n}.,Cut part {n}.,"Cut part {n},\nthen wash."'
+        for name in names
+        for n in range(238)
+    )
+    header = f"{columns},narration_en_no_hand_prompt"
+    _write_lines(folder / "EgoExoLearn" / "annotations" / "fine_annotation_trainval_en.csv", [header, *rows])
+    return f"{len(names) * 238} rows"
+
+
+def write_assembly101(folder: Path, share: float) -> str:
+    """A million fine rows: 340 sequences from twelve views."""
+    root = folder / "assembly101" / "annotations"
+    columns = "id,video,start_frame,end_frame,action_id,verb_id,noun_id,action_cls,verb_cls,noun_cls,toy_id,toy_name"
+    names = [
+        f"nusar-2021_action_both_{9000 + n}-x01a_{9000 + n}_user_id_2021-02-03_1{n:05d}"
+        for n in range(max(4, round(340 * share)))
+    ]
+    views = [
+        *(f"C{n}_rgb" for n in range(8)),
+        *(f"HMC_{n}_mono10bit" for n in (21110305, 21179183, 21176875, 21176623)),
+    ]
+    for file, part in (("train.csv", names[: len(names) // 2]), ("validation.csv", names[len(names) // 2 :])):
+        rows = (
+            f"{n},{name}/{view}.mp4,{60 * n},{60 * n + 40},0,0,0,screw wheel,screw,wheel,x01a,excavator,0,0"
+            for name in part
+            for view in views
+            for n in range(245)
+        )
+        _write_lines(root / "fine-grained-annotations" / file, [f"{columns},is_shared,is_RGB", *rows])
+    for name in names:
+        coarse = (f"{600 * n:09d}\t{600 * n + 500:09d}\tattach wheel" for n in range(24))
+        _write_lines(root / "coarse-annotations" / "coarse_labels" / f"assembly_{name}.txt", coarse)
+        mistakes = (f"{600 * n},{600 * n + 90},attach,wheel,chassis,correct," for n in range(24))
+        _write_lines(root / "assembly101-mistake-detection" / "annots" / f"{name}.csv", mistakes)
+    return f"{len(names) * 12 * 245} rows"
+
+
 WRITERS: dict[str, Callable[[Path, float], str]] = {
+    "assembly101": write_assembly101,
     "ego4d_narrations": write_ego4d_narrations,
+    "egoexolearn": write_egoexolearn,
     "egoobjects": write_egoobjects,
     "epickitchens": write_epickitchens,
     "holoassist": write_holoassist,

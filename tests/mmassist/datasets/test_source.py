@@ -74,7 +74,7 @@ def test_text_that_is_not_utf8_is_read_with_a_remark(source):
     (source.root / "x.txt").write_bytes(b"\xef\xbb\xbfcaf\xe9")
     assert source.read_text("x.txt") == ("caf\ufffd", "not wholly UTF-8, the odd bytes became U+FFFD")
     (source.root / "folder.txt").mkdir()
-    with pytest.raises(ConfigError, match=r"folder\.txt cannot be read as a file .*; fetch it again$"):
+    with pytest.raises(ConfigError, match=r"folder\.txt is no file; fetch it again$"):
         source.read_text("folder.txt")
 
 
