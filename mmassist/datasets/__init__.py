@@ -5,8 +5,9 @@ A source is a module ``mmassist.datasets.<name>`` with a frozen dataclass ``Conf
 
 Rooms of this package: ``<name>.py`` is a source, ``<name>_<part>.py`` a part of it (``ego4d_files`` serves both sources
 of Ego4D). Shared by all: ``source`` (where a publisher's folder lies, items, base classes), ``span`` (times),
-``json_file`` and ``table`` (large files, entry by entry), ``caption_group`` and ``caption_text`` (captions of pictures
-and clips). ``assignment`` puts recordings on the sides of the split.
+``json_file`` and ``table`` (large files, entry by entry), ``row_steps`` (tables with one action a row),
+``caption_group`` and ``caption_text`` (captions of pictures and clips). ``assignment`` puts recordings on the sides of
+the split.
 """
 
 from __future__ import annotations

@@ -20,7 +20,14 @@ from mmassist.datasets.assembly101_fine import FineIndex, FineSequence
 from mmassist.datasets.assembly101_rows import CoarseRow, RowReader
 from mmassist.datasets.assembly101_steps import Content, build_steps, build_steps_compat, join_rows, join_rows_compat
 from mmassist.datasets.json_file import replace_surrogates
-from mmassist.datasets.source import DialogAdapter, DialogConfig, item_key, record_digest, unordered_digest
+from mmassist.datasets.source import (
+    DialogAdapter,
+    DialogConfig,
+    check_group_pattern,
+    item_key,
+    record_digest,
+    unordered_digest,
+)
 from mmassist.datasets.span import covered_share
 
 VERBS = {"assembly": "assemble", "disassembly": "disassemble"}  # the two tasks, and what the person wants to do
@@ -53,14 +60,7 @@ class Config(DialogConfig):
     max_gap_s: float
 
     def __post_init__(self) -> None:
-        try:
-            num_groups = re.compile(self.participant_pattern).groups
-        except re.error as error:
-            raise ValueError(
-                f"participant_pattern {self.participant_pattern!r} is no regular expression: {error}"
-            ) from error
-        if num_groups != 1:
-            raise ValueError(f"participant_pattern {self.participant_pattern!r} must have exactly one group")
+        check_group_pattern("participant_pattern", self.participant_pattern)
         if not self.cameras or len(set(self.cameras)) < len(self.cameras):
             raise ValueError(f"cameras is {list(self.cameras)!r}; it must name at least one, and none twice")
         if "{camera}" not in self.video_pattern:

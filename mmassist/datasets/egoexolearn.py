@@ -19,8 +19,9 @@ from mmassist.core.rng import rng
 from mmassist.datasets.egoexolearn_rows import Row, Table
 from mmassist.datasets.egoexolearn_tasks import KITCHEN_TASKS, LAB_TASKS
 from mmassist.datasets.egoexolearn_text import choose_text
+from mmassist.datasets.row_steps import TimedRow, build_steps, build_steps_compat
 from mmassist.datasets.source import DialogAdapter, DialogConfig, dropped_lines, unordered_digest
-from mmassist.datasets.span import Span, covered_share, fit_span, read_number, summed_share
+from mmassist.datasets.span import Span, covered_share, read_number, summed_share
 
 LATEST_S = 4 * 3600.0  # no video is nearly as long; the source states no lengths, and a stray time would be one
 _REPOSITORY = "https://github.com/OpenGVLab/EgoExoLearn"
@@ -144,36 +145,19 @@ def split_of(recording: str, rows: Iterable[Row], eval_share: float) -> str:
 
 
 def _build_steps(rows: Iterable[Row], recording: str, drops: list[Drop]) -> tuple[Step, ...]:
-    """One step per row; of rows that agree in times and text one is kept."""
-    steps: set[Step] = set()
+    timed = []
     for row in sorted(rows, key=Row.order):
         text, repair = choose_text(row.plain_text, row.text)
         if repair:
             drops.append(Drop(recording, row.name, repair))
-        if not text:
-            continue
-        span, remark = fit_span(_read_time(row.start), _read_time(row.end), LATEST_S)
-        if remark:
-            drops.append(Drop(recording, row.name, remark))
-        if span is None:
-            continue
-        step = Step(*span, text)
-        if step in steps:
-            drops.append(Drop(recording, row.name, "copy of another step"))
-        steps.add(step)
-    return tuple(sorted(steps, key=lambda step: (step.start_s, step.end_s, step.text)))
+        if text:
+            timed.append(TimedRow(_read_time(row.start), _read_time(row.end), text, row.name))
+    return build_steps(timed, recording, LATEST_S, drops)
 
 
 def _build_steps_compat(rows: Iterable[Row], recording: str, drops: list[Drop]) -> tuple[Step, ...]:
-    """The reference: rows as they are, by start; it fails for times that are none, so those are left out here too."""
-    steps = []
-    for row in rows:
-        start_s, end_s = read_number(row.start), read_number(row.end)
-        if start_s is None or end_s is None:
-            drops.append(Drop(recording, row.name, "no start or end time"))
-        else:
-            steps.append(Step(start_s, end_s, row.plain_text))
-    return tuple(sorted(steps, key=lambda step: step.start_s))
+    timed = (TimedRow(read_number(row.start), read_number(row.end), row.plain_text, row.name) for row in rows)
+    return build_steps_compat(timed, recording, drops)
 
 
 def _read_time(text: str) -> float | None:

@@ -12,8 +12,9 @@ from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
 from mmassist.datasets.epickitchens_tables import Action, Tables, participant_of, read_clock
 from mmassist.datasets.epickitchens_videos import Videos
+from mmassist.datasets.row_steps import TimedRow, build_steps, build_steps_compat
 from mmassist.datasets.source import DialogAdapter, DialogConfig, dropped_lines, unordered_digest
-from mmassist.datasets.span import covered_share, fit_span, summed_share
+from mmassist.datasets.span import covered_share, summed_share
 
 _REPOSITORY = "https://github.com/epic-kitchens/epic-kitchens-100-annotations"
 _NO_TEXT = {"", "nan", "none", "null"}
@@ -128,8 +129,7 @@ class Adapter(DialogAdapter):
 
 
 def _build_steps(actions: Iterable[Action], recording: str, duration_s: float, drops: list[Drop]) -> tuple[Step, ...]:
-    """One step per action; of actions that agree in times and text one is kept."""
-    steps: set[Step] = set()
+    rows = []
     for action in sorted(actions, key=Action.order):
         text = " ".join(action.narration.split())
         if text.lower() in _NO_TEXT:
@@ -137,27 +137,12 @@ def _build_steps(actions: Iterable[Action], recording: str, duration_s: float, d
             continue
         if "\ufffd" in text:
             drops.append(Drop(recording, action.name, "bytes that are not UTF-8 became U+FFFD"))
-        span, remark = fit_span(read_clock(action.start), read_clock(action.stop), duration_s)
-        if remark:
-            drops.append(Drop(recording, action.name, remark))
-        if span is None:
-            continue
-        step = Step(*span, text)
-        if step in steps:
-            drops.append(Drop(recording, action.name, "copy of another step"))
-        steps.add(step)
-    return tuple(sorted(steps, key=lambda step: (step.start_s, step.end_s, step.text)))
+        rows.append(TimedRow(read_clock(action.start), read_clock(action.stop), text, action.name))
+    return build_steps(rows, recording, duration_s, drops)
 
 
 def _build_steps_compat(
     actions: Iterable[Action], recording: str, duration_s: float, drops: list[Drop]
 ) -> tuple[Step, ...]:
-    """The reference: rows as they are, by start; it fails for times that are none, so those are left out here too."""
-    steps = []
-    for action in actions:
-        start_s, end_s = read_clock(action.start), read_clock(action.stop)
-        if start_s is None or end_s is None:
-            drops.append(Drop(recording, action.name, "no start or end time"))
-        else:
-            steps.append(Step(start_s, end_s, action.narration))
-    return tuple(sorted(steps, key=lambda step: step.start_s))
+    rows = (TimedRow(read_clock(a.start), read_clock(a.stop), a.narration, a.name) for a in actions)
+    return build_steps_compat(rows, recording, drops)

@@ -13,7 +13,7 @@ from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
 from mmassist.datasets.holoassist_event import Event, EventKind, EventReader, clean_text, clean_text_compat
 from mmassist.datasets.holoassist_index import Index, Place, Record, read_duration, read_name, read_section
-from mmassist.datasets.source import DialogAdapter, DialogConfig
+from mmassist.datasets.source import DialogAdapter, DialogConfig, check_group_pattern
 from mmassist.datasets.span import covered_share, read_number, summed_share
 
 
@@ -29,14 +29,7 @@ class Config(DialogConfig):
     skip_verbs: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        try:
-            num_groups = re.compile(self.participant_pattern).groups
-        except re.error as error:
-            raise ValueError(
-                f"participant_pattern {self.participant_pattern!r} is no regular expression: {error}"
-            ) from error
-        if num_groups != 1:
-            raise ValueError(f"participant_pattern {self.participant_pattern!r} must have exactly one group")
+        check_group_pattern("participant_pattern", self.participant_pattern)
 
 
 class Adapter(DialogAdapter):

@@ -47,6 +47,16 @@ def unordered_digest(records: Iterable[Any]) -> str:
     return record_digest(sorted(json.dumps(record, sort_keys=True, default=str) for record in records))
 
 
+def check_group_pattern(name: str, pattern: str) -> None:
+    """Raise ValueError for what is no regular expression with exactly one group."""
+    try:
+        num_groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"{name} {pattern!r} is no regular expression: {error}") from error
+    if num_groups != 1:
+        raise ValueError(f"{name} {pattern!r} must have exactly one group")
+
+
 def dropped_lines(drops: Iterable[Drop], file: str, recording: str) -> set[int]:
     """Lines of ``file`` that drops of a recording name, for showing them beside the rows that were taken."""
     begin = f"{file} line "
