@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mmassist.core.fingerprint import digest
-from mmassist.core.item import Item, ItemKind
+from mmassist.core.item import Item, ItemKind, Medium
 from mmassist.core.stage import Stage
 from mmassist.io.layout import UnitLayout
 from mmassist.io.reader import ShardItem, UnitReader
@@ -41,7 +41,9 @@ class Workspace:
         What was made from a video that has been put away since, or from an earlier stage's folder, stays good.
         """
         if self._stage.kind is ItemKind.MEDIA and not self._stage.reads:
-            return all((self._data_root / source).exists() for source in item.sources)
+            there = ((self._data_root / source).exists() for source in item.sources)
+            # A group is made of whatever pictures there are: only where all have been put away does it stay good.
+            return all(there) if item.medium is Medium.VIDEO else any(there)
         return all(self._reader(name).digest(upstream_key(item, name)) for name in self._stage.reads)
 
     def close(self) -> None:

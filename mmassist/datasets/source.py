@@ -22,6 +22,7 @@ from mmassist.datasets.json_file import Element, JsonError, Outermost, iter_elem
 from mmassist.datasets.table import BadRow, Row, iter_records, iter_rows
 
 WHICH = ("needed", "all")
+_NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 def item_key(source_id: str) -> str:
@@ -139,7 +140,9 @@ class Source:
         if folder not in self._names:
             try:
                 self._names[folder] = frozenset(os.listdir(self.root / folder))  # noqa: PTH208 - no Path per name
-            except (FileNotFoundError, NotADirectoryError):
+            except OSError as error:
+                if error.errno not in _NO_FOLDER:
+                    raise
                 self._names[folder] = frozenset()
         return self._names[folder]
 

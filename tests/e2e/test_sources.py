@@ -248,6 +248,28 @@ def test_a_picture_that_arrives_later_is_taken_up_on_request(published, tmp_path
     assert after == before + 2  # one picture and its caption
 
 
+def test_a_record_that_left_the_list_takes_only_its_own_caption_along(published, tmp_path):
+    write_publication(tmp_path, publish("llava"))
+    words = words_of(MADE_FROM_PICTURES, "dataset=llava")
+    run(tmp_path, words)
+    path = tmp_path / "datasets" / "LLaVA-Pretrain" / "blip_laion_cc_sbu_558k.json"
+    records = json.loads(path.read_text())
+    gone = records.pop(3)  # of the group that also lacks a picture
+    path.write_text(json.dumps(records))
+    text = run(tmp_path, words, expect=2)
+    assert "the inputs of 1 finished items changed" in text
+    run(tmp_path, [*words, "on_stale=rebuild"])
+    told = [
+        turn for s in packed(tmp_path, "llava") for turn in s["record"]["conversation"] if turn["role"] == "assistant"
+    ]
+    assert len(told) == 37  # of 40: a broken, a missing and the picture that left
+    fresh = tmp_path / "fresh"
+    write_publication(fresh, publish("llava"))
+    (fresh / path.relative_to(tmp_path)).write_text(json.dumps(records))
+    run(fresh, words)
+    assert contents(fresh) == contents(tmp_path) and gone["id"] not in str(told)
+
+
 def test_the_kinds_of_sources_are_all_here():
     names = [path.stem for path in sorted((CONF_DIR / "dataset").glob("*.yaml"))]
     kinds = {name: adapter_class(name).content for name in names}
