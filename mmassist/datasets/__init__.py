@@ -4,7 +4,7 @@ A source is a module ``mmassist.datasets.<name>`` with a frozen dataclass ``Conf
 ``Adapter(config, data_root, compat)``. Nothing else has to be edited to add one.
 
 Rooms of this package: ``<name>.py`` is a source, ``<name>_<part>.py`` a part of it (``ego4d_files`` serves both sources
-of Ego4D). Shared by all: ``source`` (where a publisher's folder lies, items, base classes), ``span`` (times),
+of Ego4D). Shared by all: ``base`` (configs and adapters), ``source`` (a publisher's folder, its items), ``span`` (times),
 ``json_file`` and ``table`` (large files, entry by entry), ``row_steps`` (tables with one action a row),
 ``caption_group`` and ``caption_text`` (captions of pictures and clips). ``assignment`` puts recordings on the sides of
 the split.
@@ -24,7 +24,7 @@ from typing import Any
 from mmassist.core.adapter import Adapter
 from mmassist.core.config import build, nearest
 from mmassist.core.errors import ConfigError
-from mmassist.datasets.source import SourceAdapter
+from mmassist.datasets.base import SourceAdapter
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 

@@ -19,15 +19,9 @@ from mmassist.core.item import Drop, Geometry, Item, Listing
 from mmassist.datasets.assembly101_fine import FineIndex, FineSequence
 from mmassist.datasets.assembly101_rows import CoarseRow, RowReader
 from mmassist.datasets.assembly101_steps import Content, build_steps, build_steps_compat, join_rows, join_rows_compat
+from mmassist.datasets.base import DialogAdapter, DialogConfig
 from mmassist.datasets.json_file import replace_surrogates
-from mmassist.datasets.source import (
-    DialogAdapter,
-    DialogConfig,
-    check_group_pattern,
-    item_key,
-    record_digest,
-    unordered_digest,
-)
+from mmassist.datasets.source import check_group_pattern, item_key, record_digest, unordered_digest
 from mmassist.datasets.span import covered_share
 
 VERBS = {"assembly": "assemble", "disassembly": "disassemble"}  # the two tasks, and what the person wants to do

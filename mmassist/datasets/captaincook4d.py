@@ -14,10 +14,11 @@ from mmassist.core.adapter import Need, RawRecord
 from mmassist.core.annotation import Annotation, Step
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
+from mmassist.datasets.base import DialogAdapter, DialogConfig
 from mmassist.datasets.captaincook4d_errors import Errors, errors_digest, has_errors
 from mmassist.datasets.captaincook4d_files import Files, iter_records, read_length, read_person
 from mmassist.datasets.captaincook4d_recipe import clean_description, order_steps
-from mmassist.datasets.source import DialogAdapter, DialogConfig, record_digest
+from mmassist.datasets.source import record_digest
 from mmassist.datasets.span import covered_share, fit_span, read_number
 
 _REPOSITORY = "https://github.com/CaptainCook4D/annotations"

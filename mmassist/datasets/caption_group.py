@@ -12,7 +12,8 @@ from mmassist.core.adapter import RawRecord
 from mmassist.core.annotation import Caption, CaptionTrack
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import UPRIGHT, Drop, Geometry, Item, Listing, Medium
-from mmassist.datasets.source import CaptionAdapter, unordered_digest
+from mmassist.datasets.base import CaptionAdapter
+from mmassist.datasets.source import unordered_digest
 
 COPY = "copy of another record"
 SECOND = "second record of its id"

@@ -10,10 +10,10 @@ from mmassist.core.adapter import Need, RawRecord
 from mmassist.core.annotation import Annotation
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
+from mmassist.datasets.base import DialogAdapter, DialogConfig
 from mmassist.datasets.ego4d_files import GROUP_PREFIX, Folders, Groups, check_pattern, eval_side, load_groups
 from mmassist.datasets.ego4d_index import Place, find_file, index_videos
 from mmassist.datasets.ego4d_record import clean_text, read_steps, read_steps_compat, read_stretch
-from mmassist.datasets.source import DialogAdapter, DialogConfig
 from mmassist.datasets.span import covered_share, summed_share
 
 _PAGE = "https://github.com/facebookresearch/ego4d-goalstep"

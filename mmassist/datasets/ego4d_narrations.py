@@ -14,11 +14,12 @@ from mmassist.core.adapter import Need, RawRecord
 from mmassist.core.annotation import Caption, CaptionTrack, Request
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
+from mmassist.datasets.base import CaptionAdapter, SourceConfig
 from mmassist.datasets.ego4d_files import Folders, Groups, check_pattern, eval_side, load_groups
 from mmassist.datasets.ego4d_index import find_file, index_videos
 from mmassist.datasets.ego4d_narrations_index import Track, Video, read_tracks, read_videos
 from mmassist.datasets.ego4d_narrations_text import split_sentences
-from mmassist.datasets.source import CaptionAdapter, SourceConfig, record_digest
+from mmassist.datasets.source import record_digest
 from mmassist.datasets.span import LARGEST_NUMBER, fit_span, read_number
 
 TRAINED_ON = "held out by another benchmark, but trained on in the dialogs of ego4d"

@@ -16,11 +16,12 @@ from mmassist.core.annotation import Annotation, KnownTask, ReferenceForm, Step
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
 from mmassist.core.rng import rng
+from mmassist.datasets.base import DialogAdapter, DialogConfig
 from mmassist.datasets.egoexolearn_rows import Row, Table
 from mmassist.datasets.egoexolearn_tasks import KITCHEN_TASKS, LAB_TASKS
 from mmassist.datasets.egoexolearn_text import choose_text
 from mmassist.datasets.row_steps import TimedRow, build_steps, build_steps_compat
-from mmassist.datasets.source import DialogAdapter, DialogConfig, dropped_lines, unordered_digest
+from mmassist.datasets.source import dropped_lines, unordered_digest
 from mmassist.datasets.span import Span, covered_share, read_number, summed_share
 
 LATEST_S = 4 * 3600.0  # no video is nearly as long; the source states no lengths, and a stray time would be one

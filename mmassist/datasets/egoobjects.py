@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from mmassist.core.adapter import Need
 from mmassist.core.annotation import Request
 from mmassist.core.item import Medium
+from mmassist.datasets.base import SourceConfig
 from mmassist.datasets.caption_group import CaptionGroup, CaptionRecord, GroupedCaptions, Groups, join_path
 from mmassist.datasets.egoobjects_file import Annotated, Box, Picture, read_annotated
 from mmassist.datasets.egoobjects_text import is_central, render_objects
-from mmassist.datasets.source import SourceConfig
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from mmassist.core.adapter import Need, RawRecord
 from mmassist.core.annotation import Annotation, ReferenceForm, Step
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
+from mmassist.datasets.base import DialogAdapter, DialogConfig
 from mmassist.datasets.epickitchens_tables import Action, Tables, participant_of, read_clock
 from mmassist.datasets.epickitchens_videos import Videos
 from mmassist.datasets.row_steps import TimedRow, build_steps, build_steps_compat
-from mmassist.datasets.source import DialogAdapter, DialogConfig, dropped_lines, unordered_digest
+from mmassist.datasets.source import dropped_lines, unordered_digest
 from mmassist.datasets.span import covered_share, summed_share
 
 _REPOSITORY = "https://github.com/epic-kitchens/epic-kitchens-100-annotations"

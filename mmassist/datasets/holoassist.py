@@ -11,9 +11,10 @@ from mmassist.core.adapter import Need, RawRecord
 from mmassist.core.annotation import Annotation, Step, Substep
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
+from mmassist.datasets.base import DialogAdapter, DialogConfig
 from mmassist.datasets.holoassist_event import Event, EventKind, EventReader, clean_text, clean_text_compat
 from mmassist.datasets.holoassist_index import Index, Place, Record, read_duration, read_name, read_section
-from mmassist.datasets.source import DialogAdapter, DialogConfig, check_group_pattern
+from mmassist.datasets.source import check_group_pattern
 from mmassist.datasets.span import covered_share, read_number, summed_share
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from mmassist.core.adapter import Need
 from mmassist.core.annotation import Request
 from mmassist.core.item import Drop, Geometry, Medium
+from mmassist.datasets.base import SourceConfig
 from mmassist.datasets.caption_group import (
     ODD_BYTES,
     CaptionRecord,
@@ -20,7 +21,6 @@ from mmassist.datasets.caption_group import (
     read_path,
 )
 from mmassist.datasets.caption_text import make_sentence
-from mmassist.datasets.source import SourceConfig
 
 _FOLDER_NUMBER = re.compile("[0-9]{5}")
 _NO_FOLDER = "unsorted"

@@ -11,10 +11,9 @@ import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from mmassist.core.adapter import Content, Need, RawRecord
-from mmassist.core.annotation import Annotation, CaptionTrack, Request
+from mmassist.core.adapter import RawRecord
 from mmassist.core.errors import ConfigError, ItemError, Kind
 from mmassist.core.fingerprint import bytes_digest, digest
 from mmassist.core.item import KEY_PATTERN, UPRIGHT, Drop, Geometry, Item, ItemKind, Listing, Medium
@@ -352,64 +351,3 @@ class Source:
 def _turn(geometry: Geometry) -> dict[str, Any]:
     facts: dict[str, Any] = {"rotation_deg": geometry.rotation_deg}
     return facts if geometry.fit == UPRIGHT.fit else facts | {"fit": geometry.fit}
-
-
-@dataclass(frozen=True)
-class SourceConfig:
-    """What every source's config says; the YAML of each explains the values."""
-
-    name: str
-    raw_dir: str
-    licence: str
-    homepage: str
-
-
-@dataclass(frozen=True)
-class DialogConfig(SourceConfig):
-    """What the config of every source of dialogs says."""
-
-    video_pattern: str
-    domain: str
-    knowledge_type: str
-
-
-class SourceAdapter:
-    """What every adapter begins with. Reads nothing yet."""
-
-    content: ClassVar[Content]
-    request: ClassVar[Request | None] = None
-
-    def __init__(self, config: Any, data_root: Path, compat: bool):
-        self.name: str = config.name
-        self.config = config
-        self.compat = compat
-        pattern = getattr(config, "video_pattern", "")
-        self.source = Source(config.name, data_root, config.raw_dir, pattern, config.licence)
-
-    def list_needs(self) -> Sequence[Need]:
-        raise NotImplementedError
-
-    def list_items(self, which: str = "needed") -> Listing:
-        raise NotImplementedError
-
-    def load_annotation(self, item: Item) -> Annotation:
-        raise ItemError(Kind.PERMANENT, f"{self.name} has captions, no annotated tasks")
-
-    def load_captions(self, item: Item) -> CaptionTrack:
-        raise ItemError(Kind.PERMANENT, f"{self.name} has annotated tasks, no captions")
-
-    def load_records(self, item: Item) -> Sequence[RawRecord]:
-        raise NotImplementedError
-
-
-class DialogAdapter(SourceAdapter):
-    """A source of annotated tasks; subclasses have ``load_annotation``."""
-
-    content = Content.DIALOG
-    config: DialogConfig
-
-
-class CaptionAdapter(SourceAdapter):
-    """A source of texts that are packed as they are; subclasses have ``request`` and ``load_captions``."""
-
-    content = Content.CAPTION

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mmassist.core.adapter import Need
 from mmassist.core.annotation import Request
 from mmassist.core.item import Drop, Medium
+from mmassist.datasets.base import SourceConfig
 from mmassist.datasets.caption_group import (
     ODD_BYTES,
     CaptionRecord,
@@ -18,7 +19,6 @@ from mmassist.datasets.caption_group import (
     read_path,
 )
 from mmassist.datasets.caption_text import make_sentence
-from mmassist.datasets.source import SourceConfig
 
 
 @dataclass(frozen=True)

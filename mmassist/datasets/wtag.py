@@ -12,8 +12,9 @@ from mmassist.core.adapter import Need, RawRecord
 from mmassist.core.annotation import Annotation, ReferenceForm, Step, Substep
 from mmassist.core.errors import ConfigError, ItemError, Kind
 from mmassist.core.item import Drop, Item, Listing
+from mmassist.datasets.base import DialogAdapter, DialogConfig
 from mmassist.datasets.json_file import replace_surrogates
-from mmassist.datasets.source import DialogAdapter, DialogConfig, record_digest, unordered_digest
+from mmassist.datasets.source import record_digest, unordered_digest
 from mmassist.datasets.span import covered_share, summed_share
 from mmassist.datasets.wtag_recipe import RECIPES, Recipe, choose_recipe, choose_recipe_compat, load_knowledge
 from mmassist.datasets.wtag_rows import TICKS_PER_SECOND, Row, RowReader, iter_lines, list_facts, read_clock

@@ -35,7 +35,7 @@ SOURCE = """
 from dataclasses import dataclass
 
 from mmassist.core.annotation import Request
-from mmassist.datasets.source import CaptionAdapter, SourceConfig
+from mmassist.datasets.base import CaptionAdapter, SourceConfig
 
 
 @dataclass(frozen=True)
