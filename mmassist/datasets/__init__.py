@@ -4,8 +4,8 @@ A source is a module ``mmassist.datasets.<name>`` with a frozen dataclass ``Conf
 ``Adapter(config, data_root, compat)``. Nothing else has to be edited to add one.
 
 Rooms of this package: ``<name>.py`` is a source, ``<name>_<part>.py`` a part of it (``ego4d_files`` serves both sources
-of Ego4D). Shared by all: ``base`` (configs and adapters), ``source`` (a publisher's folder, its items), ``span`` (times),
-``json_file`` and ``table`` (large files, entry by entry), ``row_steps`` (tables with one action a row),
+of Ego4D). Shared by all: ``base`` (configs and adapters), ``source`` (a publisher's folder, its items), ``span``
+(times), ``json_file`` and ``table`` (large files, entry by entry), ``row_steps`` (tables with one action a row),
 ``caption_group`` and ``caption_text`` (captions of pictures and clips). ``assignment`` puts recordings on the sides of
 the split.
 """
