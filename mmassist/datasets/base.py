@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ class DialogConfig(SourceConfig):
     knowledge_type: str
 
 
-class SourceAdapter:
+class SourceAdapter(ABC):
     """What every adapter begins with. Reads nothing yet."""
 
     content: ClassVar[Content]
@@ -46,11 +47,13 @@ class SourceAdapter:
         pattern = getattr(config, "video_pattern", "")
         self.source = Source(config.name, data_root, config.raw_dir, pattern, config.licence)
 
+    @abstractmethod
     def list_needs(self) -> Sequence[Need]:
-        raise NotImplementedError
+        """What the source is read from, pictures aside; reads nothing."""
 
+    @abstractmethod
     def list_items(self, which: str = "needed") -> Listing:
-        raise NotImplementedError
+        """Everything the source holds. Raises ConfigError for an absent or useless file."""
 
     def load_annotation(self, item: Item) -> Annotation:
         raise ItemError(Kind.PERMANENT, f"{self.name} has captions, no annotated tasks")
@@ -58,8 +61,9 @@ class SourceAdapter:
     def load_captions(self, item: Item) -> CaptionTrack:
         raise ItemError(Kind.PERMANENT, f"{self.name} has annotated tasks, no captions")
 
+    @abstractmethod
     def load_records(self, item: Item) -> Sequence[RawRecord]:
-        raise NotImplementedError
+        """The raw records a dialog item was made from. Raises ItemError."""
 
 
 class DialogAdapter(SourceAdapter):

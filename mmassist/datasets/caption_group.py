@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -97,9 +98,9 @@ class GroupedCaptions(CaptionAdapter):
     geometry: ClassVar[Geometry] = UPRIGHT
     member_s: ClassVar[float]  # expected work of one member, in seconds of video
 
+    @abstractmethod
     def read_groups(self) -> Groups:
         """Everything the annotation files say. Raises ConfigError for an absent or useless file."""
-        raise NotImplementedError
 
     def list_items(self, which: str = "needed") -> Listing:
         """One media and one dialog item per group. Nothing else is on disk that could be meant by ``which="all"``."""
