@@ -1,5 +1,6 @@
 # make setup      .venv with everything, exact versions from constraints.txt
 # make demo       setup, then the whole pipeline on a small sample made on the spot
+# make slurm-demo the same on a private SLURM of four virtual nodes (KEEP=1 leaves it running)
 # make test       setup, then lint and the tests (make test-slow: the long proofs)
 # make clean      remove what the demonstration and the tools left; .venv stays
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.up-to-date
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint clean
+.PHONY: help setup demo slurm-demo slurm-packages test test-slow lint clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -33,11 +34,18 @@ $(STAMP): setup.py constraints.txt
 demo: setup
 	@$(BIN)/python -m tools.demo
 
-test: lint
+slurm-demo: setup
+	@$(BIN)/python -m tools.demo --slurm $(if $(KEEP),--keep)
+
+# the packages of the private SLURM; without them its tests are skipped
+slurm-packages: setup
+	@$(BIN)/python -m slurm.private install || echo "the tests on SLURM are skipped" >&2
+
+test: lint slurm-packages
 	@$(call need,command -v ffmpeg,ffmpeg)
 	$(BIN)/python -m pytest -m "not slow"
 
-test-slow: setup
+test-slow: setup slurm-packages
 	@$(call need,command -v ffmpeg,ffmpeg)
 	$(BIN)/python -m pytest -m slow
 

@@ -24,7 +24,7 @@ setup(
     description="Egocentric video to training samples for streaming video assistants, on SLURM",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["mmassist*", "launchers*", "tools*"]),
+    packages=find_packages(include=["mmassist*", "launchers*", "tools*", "slurm*"]),
     install_requires=CORE,
     extras_require={**EXTRAS, "all": sorted({r for group in EXTRAS.values() for r in group})},
 )

@@ -112,6 +112,7 @@ def parse_words(words: Sequence[str]) -> list[Override]:
             raise ConfigError(f"'{override.input_line}': settings can be changed, not added or removed; say key=value")
         if key == "stage":
             _check_choices(key, _values(override), PIPELINE)
+            _check_order(_values(override))
         elif key in GROUPS:
             _check_choices(key, _values(override), list_options(key))
         elif not key.startswith("hydra"):
@@ -126,6 +127,15 @@ def _check_choices(key: str, values: Iterable[str], choices: Sequence[str]) -> N
             close = nearest(value, choices)
             rest = "" if "Valid" in close else f" All choices: {', '.join(choices)}."
             raise ConfigError(f"{key}={value}: there is no such {key}.{close}{rest}")
+
+
+def _check_order(stages: Sequence[str]) -> None:
+    ordered = [stage for stage in PIPELINE if stage in stages]
+    if list(stages) != ordered:
+        raise ConfigError(
+            f"stage={','.join(stages)}: stages are named once each and in the order in which they run; "
+            f"say stage={','.join(ordered)}"
+        )
 
 
 def _check_key(key: str, config: DictConfig) -> None:

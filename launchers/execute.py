@@ -6,17 +6,20 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from launchers.child import child_environment, count_gpus, scratch_folder, spawn_worker
 from launchers.collector import paused_collector
 from launchers.jobs import Job, Sources
+from launchers.life import End, Life, Place
 from launchers.plan import Selection, UnitPlan, plan_unit, select_items
-from launchers.prepare import Sides, apply_plan, bundle_tasks, move_aside, write_elements
+from launchers.prepare import Sides, apply_plan, move_aside, write_elements
 from launchers.progress import JobProgress
-from launchers.supervise import Limits, Supervisor, child_environment, count_gpus, spawn_worker
+from launchers.supervise import Limits, Supervisor
+from launchers.work import Report
 from launchers.worker import JsonLog, Worker, root_logging
 from launchers.workspace import SIDED, Workspace
 from mmassist.core.errors import StageError
@@ -69,30 +72,35 @@ class Execution:
         lock = FolderLock(job.unit.lock, self.run_id)
         lock.acquire()
         try:
-            plan, bundles = self.prepare(job, lock, rebuild, num_elements=1)
+            selection, plan = self.plan(job, rebuild)
+            tasks = sorted(plan.waiting(), key=lambda task: (-task.weight, task.name))
+            self.prepare(job, lock, rebuild, selection, plan, [tasks] if tasks else [])
             result = JobResult(job, plan)
-            if bundles:
+            if tasks:
                 with JobProgress(f"{job.stage.name} {job.dataset}", plan.num_items) as progress:
-                    self._work(job, [t.name for t in bundles[0]], result, progress)
+                    self._work(job, [t.name for t in tasks], result, progress)
             return result
         finally:
             lock.release()
 
     @paused_collector()
     def prepare(
-        self, job: Job, lock: FolderLock, rebuild: bool, num_elements: int
-    ) -> tuple[UnitPlan, list[list[Task]]]:
-        """Put the job's plan on disk, in its folder (whose lock is held) and in the run's; returns the elements."""
+        self,
+        job: Job,
+        lock: FolderLock,
+        rebuild: bool,
+        selection: Selection,
+        plan: UnitPlan,
+        bundles: Sequence[Sequence[Task]],
+    ) -> None:
+        """Put the job's plan, divided into elements, on disk: in its folder, whose lock is held, and in the run's."""
         if rebuild:
-            self.plan(job, rebuild=True)  # what can be refused is refused before anything moves
             move_aside(job.unit, self.run_id)
             lock.acquire()
         clean_dead_attempts(job.unit)
-        selection, plan = self.plan(job)
         if job.stage.name in SIDED or not self.layout.unit(job.dataset, "splits").assignment.exists():
             self.sides[job.dataset].save(self.layout, job.dataset)
         apply_plan(self.layout, job, plan, self.run_id)
-        bundles = bundle_tasks(plan, num_elements)
         write_elements(self.run, job, plan, selection, bundles, self.run_id)
         self._plans[job.name] = {
             "unit": self.layout.relative(job.unit.root),
@@ -103,7 +111,6 @@ class Execution:
             "elements": [[task.name for task in bundle] for bundle in bundles],
         }
         write_json(self.run.plan, self._plans, "run")
-        return plan, bundles
 
     @paused_collector()
     def plan(self, job: Job, rebuild: bool = False) -> tuple[Selection, UnitPlan]:
@@ -120,45 +127,59 @@ class Execution:
             progress.add(event)
             result.add(event)
 
+        place = Place(job.name)
+        life = Life(self.run.life(job.name, place.element, place.start), place, count_gpus())
+        end, message = End.STOPPED, "interrupted"
         try:
             if job.launcher == "basic":
-                self._run_here(job, report)
+                self._run_here(job, tasks, report, life)
             else:
-                self._supervise(job, tasks, report)
+                self._supervise(job, tasks, report, life)
+            end, message = End.COMPLETED, ""
         except StageError as error:
             result.error = str(error)
+            end, message = End.FAILED, str(error)
+        finally:
+            life.finish(end, message)
 
-    def _run_here(self, job: Job, report: Any) -> None:
+    def _run_here(self, job: Job, tasks: list[str], report: Report, life: Life) -> None:
+        def tell_of(event: dict[str, Any]) -> None:
+            life.add(event)
+            life.beat()
+            report(event)
+
+        life.begin(1, len(tasks))
         handler = JsonLog(self.run.log(f"{job.name}.00000.0"))
-        with root_logging(handler, job.command.log_level), _terminate_as_interrupt():
-            worker = Worker(self.layout.data_root, self.run, job.name, 0, 0, report, alone=True)
+        with root_logging(handler, job.command.log_level), terminate_as_interrupt():
+            worker = Worker(self.layout.data_root, self.run, job.name, 0, 0, tell_of, alone=True)
             try:
-                asyncio.run(_run_all(worker))
+                asyncio.run(_run_all(worker, life))
             finally:
                 worker.close()
 
-    def _supervise(self, job: Job, tasks: list[str], report: Any) -> None:
+    def _supervise(self, job: Job, tasks: list[str], report: Report, life: Life) -> None:
         config = job.stage_config
         cores = os.cpu_count() or 1
         num_workers = min(job.command.num_workers or min(config.num_workers, cores), len(tasks))
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 0.9 / num_workers
-        cache = self.run.root / "cache"
-
-        def spawn(child: int) -> Any:
-            environment = child_environment(child, num_workers, count_gpus(), cache)
-            return spawn_worker(self.layout.data_root, self.run, job.name, 0, child, environment)
-
         limits = Limits(config.item_timeout_s, memory, config.max_fail_ratio)
-        Supervisor(job.unit, self.run_id, 0, tasks, num_workers, limits, spawn, report).run()
+        with scratch_folder(None, f"mmassist-{self.run_id}-") as scratch:
+
+            def spawn(child: int) -> Any:
+                environment = child_environment(child, num_workers, count_gpus(), scratch)
+                return spawn_worker(self.layout.data_root, self.run, job.name, 0, child, environment)
+
+            Supervisor(job.unit, self.run_id, 0, tasks, num_workers, limits, spawn, report, life).run()
 
 
-async def _run_all(worker: Worker) -> None:
+async def _run_all(worker: Worker, life: Life) -> None:
     for row in worker.rows:
-        await worker.run_task(row)
+        committed = await worker.run_task(row)
+        life.add({"event": "task", "task": row["name"], "committed": committed})
 
 
 @contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
+def terminate_as_interrupt() -> Iterator[None]:
     """Treat SIGTERM like Ctrl-C, so that a polite kill ends with a message instead of silence."""
 
     def interrupt(number: int, _: Any) -> None:

@@ -142,14 +142,14 @@ def _of_job(job: Job) -> dict[str, Any]:
     return {**job.settings, **transient, "cluster": job.sections["cluster"]}
 
 
-def check_on_disk(layout: Layout, jobs: Sequence[Job]) -> list[Job]:
+def check_on_disk(layout: Layout, jobs: Sequence[Job]) -> dict[str, str]:
     """Compare the jobs' settings with the folders they write and read.
 
-    Returns the jobs whose folder must be moved aside (``on_stale=rebuild``). Raises ConfigError naming what differs
-    when the command does not say so, and for a folder that is only read.
+    Returns the names of jobs whose folder must be moved aside (``on_stale=rebuild``), with what differs. Raises
+    ConfigError naming what differs when the command does not say so, and for a folder that is only read.
     """
     written = {job.unit.root for job in jobs}
-    stale = []
+    stale = {}
     for job in jobs:
         differences = _differences(job.unit, job.settings)
         if differences and job.command.on_stale != "rebuild":
@@ -158,7 +158,7 @@ def check_on_disk(layout: Layout, jobs: Sequence[Job]) -> list[Job]:
                 f"on_stale=rebuild to move it aside and redo all of stage {job.stage.name} for {job.dataset}"
             )
         if differences:
-            stale.append(job)
+            stale[job.name] = differences
         for name, unit in job.upstream.items():
             if unit.root in written:
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from launchers.jobs import Job
 from launchers.state import UnitState, load_state
@@ -31,10 +31,17 @@ class UnitPlan:
     rest: Counter[str] = field(default_factory=Counter)
     attempts: dict[str, int] = field(default_factory=dict)  # attempts so far of the items to do
     gone: list[str] = field(default_factory=list)  # finished items that the source no longer lists
+    examples: dict[str, str] = field(default_factory=dict)  # the first item of every reason in why and rest
+    blocked: Counter[str] = field(default_factory=Counter)  # earlier stage -> items to do whose input is not there yet
 
     @property
     def num_items(self) -> int:
         return sum(len(keys) for keys in self.todo.values())
+
+    def waiting(self) -> list[Task]:
+        """The tasks to work on, each with the weight of what is to do of it."""
+        left = ((task, len(self.todo[task.name])) for task in self.tasks if task.name in self.todo)
+        return [replace(task, weight=task.weight * count / max(1, len(task.items))) for task, count in left]
 
     @property
     def redone(self) -> set[str]:
@@ -87,12 +94,16 @@ def plan_unit(job: Job, selection: Selection, workspace: Workspace, rebuild: boo
     redone = {key for keys in retire.values() for key in keys}
     why: Counter[str] = Counter()
     rest: Counter[str] = Counter()
+    blocked: Counter[str] = Counter()
+    examples: dict[str, str] = {}
     waiting: list[str] = []
-    for key in selection.items:
+    for key, item in selection.items.items():
         reason, run = _reason(job, key, state, redone, inputs[key])
         (why if run else rest)[reason] += 1
+        examples.setdefault(reason, key)
         if run:
             waiting.append(key)
+            blocked.update(workspace.missing(item))
     groups = {key: job.stage.group(selection.items[key], selection.sides.get(key, "")) for key in waiting}
     is_open = {t.name for t in state.tasks if t.name not in state.committed or t.name in retire}
     # An item whose group changed (its recording is on another side now) leaves its old task.
@@ -110,7 +121,7 @@ def plan_unit(job: Job, selection: Selection, workspace: Workspace, rebuild: boo
         todo.setdefault(home[key], []).append(key)
     attempts = {key: state.outcomes[key].attempt for key in waiting if key in state.outcomes}
     gone = sorted(state.done.keys() - selection.listed)
-    return UnitPlan(state.tasks + new, todo, retire, why, rest, attempts, gone)
+    return UnitPlan(state.tasks + new, todo, retire, why, rest, attempts, gone, examples, blocked)
 
 
 def _find_redo(

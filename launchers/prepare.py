@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
-import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import mmassist
 from launchers.collector import paused_collector
 from launchers.jobs import Job, build_stage
 from launchers.plan import Selection, UnitPlan
+from launchers.versions import code_commit, installed_versions
 from mmassist.core.errors import ConfigError
 from mmassist.core.fingerprint import iter_differences
 from mmassist.core.item import Listing
@@ -23,18 +20,6 @@ from mmassist.datasets.assignment import assign
 from mmassist.io.atomic import read_json, write_json
 from mmassist.io.layout import Layout, RunLayout, UnitLayout
 from mmassist.io.shard import retire_task, save_tasks
-
-LIBRARIES = (
-    "av",
-    "numpy",
-    "open_clip_torch",
-    "simplejpeg",
-    "timm",
-    "tokenizers",
-    "torch",
-    "transformers",
-    "webdataset",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,18 +94,6 @@ def move_aside(unit: UnitLayout, run_id: str) -> Path:
     return target
 
 
-def bundle_tasks(plan: UnitPlan, num_elements: int) -> list[list[Task]]:
-    """Spread the waiting tasks over elements, heaviest first onto the lightest."""
-    waiting = sorted((t for t in plan.tasks if t.name in plan.todo), key=lambda t: (-t.weight, t.name))
-    bundles: list[list[Task]] = [[] for _ in range(min(num_elements, len(waiting)))]
-    loads = [0.0] * len(bundles)
-    for task in waiting:
-        lightest = min(range(len(bundles)), key=lambda i: (loads[i], i))
-        bundles[lightest].append(task)
-        loads[lightest] += task.weight
-    return bundles
-
-
 def write_elements(
     run: RunLayout, job: Job, plan: UnitPlan, selection: Selection, bundles: Sequence[Sequence[Task]], run_id: str
 ) -> None:
@@ -161,32 +134,14 @@ def _task_row(task: Task, plan: UnitPlan, selection: Selection, home: Mapping[st
 
 
 def _manifest(job: Job, run_id: str) -> dict[str, Any]:
-    versions = {"mmassist": mmassist.__version__, "python": platform.python_version()}
-    for library in LIBRARIES:
-        try:
-            versions[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return {
         "schema_version": 1,
         "stage": job.stage.name,
         "dataset": job.dataset,
         "fingerprint": job.fingerprint,
         "settings": job.settings,
-        "versions": versions,
-        "commit": _code_commit(),
+        "versions": installed_versions(),
+        "commit": code_commit(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "created_by": run_id,
     }
-
-
-def _code_commit() -> str:
-    """The commit of the code, or empty outside a checkout."""
-    here = Path(__file__).resolve().parent
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        return ""
-    return done.stdout.strip()

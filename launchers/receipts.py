@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import shutil
+import socket
 import sys
+import time
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mmassist.io.atomic import write_json
+from launchers.jobs import Job
+from launchers.versions import code_commit, installed_versions
+from mmassist.core.errors import StageError
+from mmassist.io.atomic import read_json, write_json
 from mmassist.io.layout import Layout, RunLayout
 
 SNAPSHOT = ("conf", "launchers", "mmassist")
@@ -31,14 +38,51 @@ def snapshot_code(run: RunLayout) -> None:
         shutil.copytree(source / name, run.code / name, ignore=shutil.ignore_patterns("__pycache__"))
 
 
-def write_receipt(run: RunLayout, run_id: str, arguments: Sequence[str], jobs: Sequence[dict[str, Any]]) -> None:
-    """Say what was started: the command and, per job, its folder, elements, cluster job ids and dependencies."""
+def write_receipt(
+    run: RunLayout, run_id: str, arguments: Sequence[str], launcher: str, jobs: Sequence[dict[str, Any]]
+) -> None:
+    """Say what was started: the command, the versions, and of each job its folder, work, cluster jobs and dependencies.
+
+    Of a submission it is written last: jobs that find none do nothing (``wait_for_receipt``).
+    """
     receipt = {
         "run_id": run_id,
         "command": ["python", "-m", "launchers.run", *arguments],
         "python": sys.executable,
         "folder": str(Path.cwd()),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "user": getpass.getuser(),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "launcher": launcher,
+        "versions": installed_versions(),
+        "commit": code_commit(),
         "jobs": list(jobs),
     }
     write_json(run.receipt, receipt, "receipt")
+
+
+def job_row(layout: Layout, job: Job) -> dict[str, Any]:
+    """What a receipt says of any job, submitted or not."""
+    return {
+        "job": job.name,
+        "stage": job.stage.name,
+        "dataset": job.dataset,
+        "unit": layout.relative(job.unit.root),
+        "fingerprint": job.fingerprint,
+        "elements": 1,
+        "job_ids": [],
+        "windows": [],
+        "after": [],
+    }
+
+
+def wait_for_receipt(run: RunLayout, seconds: float) -> dict[str, Any]:
+    """The run's receipt, once it is there. Raises StageError when it does not come."""
+    end = time.monotonic() + seconds
+    while not run.receipt.exists():
+        if time.monotonic() > end:
+            raise StageError(f"run {run.root.name} was never submitted to its end; nothing is done for it")
+        time.sleep(0.5)
+    receipt: dict[str, Any] = read_json(run.receipt)
+    return receipt

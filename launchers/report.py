@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from launchers.execute import JobResult
-from launchers.plan import UnitPlan
 from mmassist.core.outcome import Status
 from mmassist.datasets.assignment import SIDES
 from mmassist.io.layout import Layout
@@ -80,19 +80,15 @@ def num_unreached(results: Sequence[JobResult]) -> int:
     return sum(1 for r in results if r.counts[Status.BLOCKED] and not r.counts[Status.DONE] and not r.plan.rest["done"])
 
 
-def iter_plan(job_name: str, plan: UnitPlan, upstream: Sequence[str]) -> Iterator[str]:
-    """Yield what one job would do and why, for ``plan=true``.
-
-    ``upstream`` names stages of the same command that make inputs of finished items again.
-    """
-    yield f"{job_name}: {plan.num_items} items in {len(plan.todo)} tasks to do"
-    for title, counts in (("runs", plan.why), ("rests", plan.rest)):
-        for reason, number in sorted(counts.items()):
-            yield f"  {title}: {number} {reason}"
-    if upstream and plan.rest["done"]:
-        yield f"  runs: up to {plan.rest['done']} more, whose inputs {', '.join(upstream)} makes again"
-    if plan.retire:
-        yield f"  opens {len(plan.retire)} committed tasks again"
+def iter_submitted(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what was sent to SLURM, one line per job that has something to do."""
+    for row in rows:
+        if row["elements"]:
+            waits = f", after {', '.join(row['after'])}" if row["after"] else ""
+            ids = ", ".join(row["job_ids"])
+            yield f"{row['job']}: {row['items']} items in {row['elements']} elements, jobs {ids}{waits}"
+    if not any(row["elements"] for row in rows):
+        yield "all is done: nothing to do"
 
 
 def _state(result: JobResult) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from launchers.compose import compose_command
 from launchers.execute import Execution, JobResult
@@ -13,11 +13,11 @@ from launchers.help import iter_help
 from launchers.jobs import Job, Sources, check_on_disk, resolve_jobs, select_applicable
 from launchers.plan import UnitPlan
 from launchers.prepare import Sides, assign_sides
-from launchers.receipts import new_run, snapshot_code, write_receipt
-from launchers.report import iter_plan, iter_summary, num_failed, num_unreached
+from launchers.receipts import job_row, new_run, snapshot_code, write_receipt
+from launchers.report import iter_submitted, iter_summary, num_failed, num_unreached
 from mmassist.core.errors import ConfigError, StageError
 from mmassist.io.atomic import write_json
-from mmassist.io.layout import Layout
+from mmassist.io.layout import Layout, RunLayout
 
 EXIT_OK, EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -44,48 +44,82 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What a command stands on once everything it says has been checked."""
+
+    words: list[str]
+    layout: Layout
+    jobs: list[Job]
+    stale: dict[str, str]  # jobs whose folder is made anew, and what differs
+    sources: Sources
+    sides: dict[str, Sides]
+
+    def execution(self, run_id: str, run: RunLayout) -> Execution:
+        return Execution(self.layout, run_id, run, self.sources, self.sides)
+
+    def plan_all(self) -> list[UnitPlan]:
+        """Plan every job; whatever can be refused is refused here."""
+        execution = self.execution("", self.layout.run("plan"))
+        return [execution.plan(job, rebuild=job.name in self.stale)[1] for job in self.jobs]
+
+
 def _run(words: list[str]) -> int:
     combinations, remarks = select_applicable(compose_command(words))
     print("".join(f"left out: {remark}\n" for remark in remarks), end="")
     layout, jobs = resolve_jobs(combinations)
-    launcher = jobs[0].launcher
-    if launcher == "slurm" and not jobs[0].command.plan and shutil.which("sbatch") is None:
-        raise ConfigError("there is no sbatch on this machine; say hydra/launcher=local or hydra/launcher=basic")
     stale = check_on_disk(layout, jobs)
-    sources = Sources(layout)
-    sides: dict[str, Sides] = {}
+    ground = Ground(words, layout, jobs, stale, Sources(layout), {})
     for job in jobs:
-        if job.dataset not in sides:
-            is_anew = any(j.stage.name == "split" and j.dataset == job.dataset for j in stale)
-            sides[job.dataset] = assign_sides(layout, job, sources.listing(job), is_anew)
-    plans = _plan_all(layout, jobs, stale, sources, sides)  # whatever can be refused is refused here
+        if job.dataset not in ground.sides:
+            is_anew = any(j.stage.name == "split" and j.dataset == job.dataset for j in jobs if j.name in stale)
+            ground.sides[job.dataset] = assign_sides(layout, job, ground.sources.listing(job), is_anew)
     if jobs[0].command.plan:
-        return _show_plan(layout, jobs, stale, plans)
-    run_id, run = new_run(layout)
+        return _show_plan(ground)
+    return _submit(ground) if jobs[0].launcher == "slurm" else _work(ground)
+
+
+def _begin(ground: Ground) -> Execution:
+    """Make the run folder, with the code and what was dropped while listing the sources."""
+    run_id, run = new_run(ground.layout)
     snapshot_code(run)
-    execution = Execution(layout, run_id, run, sources, sides)
-    for dataset in sides:
-        drops = sources.drops(dataset)
+    for dataset in ground.sides:
+        drops = ground.sources.drops(dataset)
         if drops:
             write_json(run.drops(dataset), [{"dataset": dataset, **asdict(drop)} for drop in drops], "run")
             print(f"{dataset}: {len(drops)} records repaired or left out, see {run.drops(dataset)}")
             print("\n".join(f"  {drop.recording or drop.record}: {drop.reason}" for drop in drops[:3]))
-    if launcher == "slurm":
-        from launchers.submit import submit_jobs
+    return ground.execution(run_id, run)
 
-        rows = submit_jobs(execution, jobs, stale)
-        write_receipt(run, run_id, words, rows)
-        for row in rows:
-            if row["elements"]:
-                print(f"{row['job']}: {row['elements']} elements in jobs {', '.join(row['job_ids'])}")
-        num_elements = sum(row["elements"] for row in rows)
-        print(f"submitted; run folder {run.root}" if num_elements else "all is done: nothing to do")
-        return EXIT_OK
-    write_receipt(run, run_id, words, [{"job": job.name, "unit": layout.relative(job.unit.root)} for job in jobs])
+
+def _submit(ground: Ground) -> int:
+    from launchers.submit import check_site, submit_jobs
+
+    controller, remarks = check_site(ground.jobs)
+    _print_notes(remarks)
+    execution = _begin(ground)
+    try:
+        rows = submit_jobs(execution, ground.jobs, ground.stale, ground.words, controller)
+    except BaseException:
+        shutil.rmtree(execution.run.root, ignore_errors=True)  # nothing was done for it, and nothing will be
+        raise
+    print("\n".join(iter_submitted(rows)))
+    if any(row["elements"] for row in rows):
+        print(f"submitted; run folder {execution.run.root}")
+        print(f"watch: python -m tools.status {execution.run_id}   cancel: python -m tools.cancel {execution.run_id}")
+    return EXIT_OK
+
+
+def _work(ground: Ground) -> int:
+    ground.plan_all()
+    execution = _begin(ground)
+    layout, run, jobs = ground.layout, execution.run, ground.jobs
+    rows = [job_row(layout, job) for job in jobs]
+    write_receipt(run, execution.run_id, ground.words, jobs[0].launcher, rows)
     results: list[JobResult] = []
     try:
         for job in jobs:
-            results.append(execution.run_job(job, job in stale))
+            results.append(execution.run_job(job, job.name in ground.stale))
     finally:
         print("\n".join(iter_summary(layout, results)))
         print(f"run folder: {run.root}")
@@ -93,22 +127,23 @@ def _run(words: list[str]) -> int:
     return EXIT_FAILED if is_bad else EXIT_OK
 
 
-def _plan_all(
-    layout: Layout, jobs: list[Job], stale: list[Job], sources: Sources, sides: dict[str, Sides]
-) -> list[UnitPlan]:
-    execution = Execution(layout, "", layout.run("plan"), sources, sides)
-    return [execution.plan(job, rebuild=job in stale)[1] for job in jobs]
+def _show_plan(ground: Ground) -> int:
+    from launchers.preview import iter_preview
 
+    max_array_size = None
+    if ground.jobs[0].launcher == "slurm" and shutil.which("sbatch") is not None:
+        from launchers.submit import check_site
 
-def _show_plan(layout: Layout, jobs: list[Job], stale: list[Job], plans: list[UnitPlan]) -> int:
-    changing: dict[str, list[str]] = {}  # folder -> stages that change what it is made from
-    for job, plan in zip(jobs, plans, strict=True):
-        if job in stale:
-            print(f"{layout.relative(job.unit.root)} would be moved aside and redone")
-        upstream = sorted({s for u in job.upstream.values() for s in changing.get(str(u.root), [])})
-        print("\n".join(iter_plan(job.name, plan, upstream)))
-        changing[str(job.unit.root)] = upstream + ([job.stage.name] if plan.redone or job in stale else [])
+        controller, remarks = check_site(ground.jobs)
+        max_array_size = controller.max_array_size
+        _print_notes(remarks)
+    plans = ground.plan_all()
+    print("\n".join(iter_preview(ground.layout, ground.jobs, plans, ground.stale, max_array_size)))
     return EXIT_OK
+
+
+def _print_notes(remarks: Sequence[str]) -> None:
+    print("".join(f"note: {remark}\n" for remark in remarks), end="")
 
 
 if __name__ == "__main__":

@@ -1,141 +1,215 @@
-"""Send jobs to SLURM through submitit: array windows below the site's limit, later stages after the earlier ones."""
+"""Send a command's jobs to SLURM, all of them or none: what can be refused is refused first, then everything is planned
+and submitted, and the receipt comes last. Jobs that find no receipt do nothing, so half a submission does no harm.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import json
+import io
 import logging
 import os
+import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from launchers.execute import Execution
+from launchers.balance import Window
+from launchers.division import divide, request_of
+from launchers.element import ElementRun, Resources
+from launchers.execute import Execution, terminate_as_interrupt
 from launchers.jobs import Job
-from launchers.supervise import Limits, Supervisor, child_environment, spawn_worker
+from launchers.plan import Selection, UnitPlan
+from launchers.receipts import job_row, write_receipt
+from launchers.slurm.controller import Controller, ask_controller
+from launchers.slurm.fit import check_fits
+from launchers.slurm.queue import live_jobs
+from launchers.slurm.refusal import explain_refusal, is_maybe_submitted, is_worth_retrying
+from launchers.slurm.request import Request
 from mmassist.core.errors import ConfigError
-from mmassist.io.layout import RunLayout, UnitLayout
-from mmassist.io.lock import FolderLock
+from mmassist.io.layout import UnitLayout
+from mmassist.io.lock import FolderLock, read_holder
 
 log = logging.getLogger(__name__)
+SUBMIT_TRIES = 3
+RETRY_S = 5.0
 
 
-class ElementRun:
-    """What one array element does: a supervisor over the element's tasks. Pickled by submitit."""
+@dataclass
+class Submitted:
+    """A job of the command on its way to SLURM."""
 
-    def __init__(self, data_root: str, run_dir: str, job: str, unit: str, run_id: str, resources: dict[str, Any]):
-        self.data_root, self.run_dir, self.job, self.unit = data_root, run_dir, job, unit
-        self.run_id, self.resources = run_id, resources
-
-    def __call__(self, element: int) -> None:
-        """Raises StageError when the element cannot go on: SLURM then shows it as FAILED."""
-        run = RunLayout(Path(self.run_dir))
-        tasks = [row["name"] for row in json.loads(run.element(self.job, element).read_text())["tasks"]]
-        res = self.resources
-        num_workers = min(res["num_workers"], len(tasks))
-        cache = run.root / "cache" / f"{self.job}-{element}"
-
-        def spawn(child: int) -> Any:
-            environment = child_environment(child, num_workers, res["gpus_per_node"], cache)
-            return spawn_worker(Path(self.data_root), run, self.job, element, child, environment)
-
-        limits = Limits(res["item_timeout_s"], res["mem_gb"] * 2**30 / num_workers, res["max_fail_ratio"])
-        unit = UnitLayout(Path(self.unit))
-        Supervisor(unit, self.run_id, element, tasks, num_workers, limits, spawn, lambda event: None).run()
-
-    def checkpoint(self, element: int) -> Any:
-        """Called by submitit before a requeue: the same element again, which skips what is done."""
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self, element)
+    job: Job
+    request: Request
+    lock: FolderLock
+    selection: Selection
+    plan: UnitPlan
+    job_ids: list[str] = field(default_factory=list)
+    row: dict[str, Any] = field(default_factory=dict)
 
 
-def submit_jobs(execution: Execution, jobs: Sequence[Job], stale: Sequence[Job]) -> list[dict[str, Any]]:
+def check_site(jobs: Sequence[Job]) -> tuple[Controller, list[str]]:
+    """Compare every job's request with what the site has; returns remarks for the user.
+
+    Raises ConfigError for the first that no node could ever satisfy.
+    """
+    if shutil.which("sbatch") is None:
+        raise ConfigError("there is no sbatch on this machine; say hydra/launcher=local or hydra/launcher=basic")
+    controller = ask_controller()
+    remarks = [remark for job in jobs for remark in check_fits(request_of(job), controller)]
+    return controller, list(dict.fromkeys(remarks))
+
+
+def submit_jobs(
+    execution: Execution, jobs: Sequence[Job], stale: Collection[str], words: Sequence[str], controller: Controller
+) -> list[dict[str, Any]]:
     """Submit every job that has something to do; returns the receipt's rows.
 
-    Raises ConfigError with sbatch's own words when the cluster refuses.
+    Raises ConfigError when a folder is in use, and with SLURM's own words when the cluster refuses; then nothing of the
+    command is left in the queue.
     """
-    submitted: dict[str, list[str]] = {}  # output folder -> job ids
-    rows = []
-    for job in jobs:
-        ids, after, elements = _submit_job(execution, job, job in stale, submitted)
-        submitted[str(job.unit.root)] = ids
-        unit = execution.layout.relative(job.unit.root)
-        rows.append({"job": job.name, "unit": unit, "elements": elements, "job_ids": ids, "after": after})
+    on_the_way: list[Submitted] = []
+    with terminate_as_interrupt():
+        try:
+            for job in jobs:
+                lock = FolderLock(job.unit.lock, execution.run_id, are_alive)
+                lock.acquire()
+                selection, plan = execution.plan(job, rebuild=job.name in stale)
+                on_the_way.append(Submitted(job, request_of(job), lock, selection, plan))
+            for one in on_the_way:
+                _submit(execution, one, one.job.name in stale, on_the_way, controller)
+            for one in on_the_way:
+                if one.job_ids:
+                    one.lock.hand_over(one.job_ids, str(execution.run.code))
+            rows = [one.row for one in on_the_way]
+            write_receipt(execution.run, execution.run_id, words, "slurm", rows)
+        except BaseException:
+            _take_back(on_the_way)
+            raise
+    for one in on_the_way:
+        if not one.job_ids:
+            one.lock.release()
     return rows
 
 
-def jobs_alive(job_ids: Sequence[str]) -> bool:
-    """Whether SLURM still knows any of the jobs as unfinished; True when it cannot be asked."""
-    words = ["squeue", "-h", "-o", "%T", "-j", ",".join(job_ids)]
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return True
-    if done.returncode:
-        return "Invalid job id" not in done.stderr  # ids that SLURM has forgotten
-    return bool(done.stdout.split())
+def are_alive(job_ids: Sequence[str], folder: str) -> bool:
+    """Whether SLURM still has any of the jobs as unfinished; True when it cannot be asked."""
+    live = live_jobs(job_ids, folder)
+    return live is None or bool(live)
 
 
-def _submit_job(
-    execution: Execution, job: Job, rebuild: bool, submitted: dict[str, list[str]]
-) -> tuple[list[str], list[str], int]:
-    lock = FolderLock(job.unit.lock, execution.run_id, jobs_alive)
-    lock.acquire()
+def _take_back(on_the_way: Sequence[Submitted]) -> None:
+    """Cancel what was submitted, later stages first so that none of them starts, and give the folders back."""
+    ids = [job_id for one in reversed(on_the_way) for job_id in one.job_ids]
+    if ids:
+        done = subprocess.run(["scancel", *ids], capture_output=True, text=True, check=False)
+        if done.returncode:
+            why = done.stderr.strip()
+            log.warning("jobs %s could not be cancelled (%s); they will do nothing", ", ".join(ids), why)
+    for one in on_the_way:
+        one.lock.release()
+
+
+def _submit(
+    execution: Execution, one: Submitted, rebuild: bool, on_the_way: Sequence[Submitted], controller: Controller
+) -> None:
+    job, cluster = one.job, one.request.cluster
+    waiting = one.plan.waiting()
+    bundles, windows = divide(job, waiting, controller.max_array_size)
+    execution.prepare(job, one.lock, rebuild, one.selection, one.plan, bundles)
+    after = _iter_upstream_jobs(job, on_the_way)
     ids: list[str] = []
-    try:
-        cluster = job.sections["cluster"]
-        _, bundles = execution.prepare(job, lock, rebuild, cluster["max_running"] * cluster["elements_per_slot"])
-        after = [i for unit in job.upstream.values() for i in submitted.get(str(unit.root), [])]
-        for start in range(0, len(bundles), cluster["max_array_size"]):
-            window = range(start, min(start + cluster["max_array_size"], len(bundles)))
-            ids.append(_submit_window(execution, job, window, after))
-        return ids, after, len(bundles)
-    finally:
-        if ids:
-            lock.hand_over(ids)
-        else:
-            lock.release()
+    one.row = job_row(execution.layout, job) | {
+        "items": one.plan.num_items,
+        "tasks": len(waiting),
+        "weight_s": sum(task.weight for task in waiting),
+        "elements": len(bundles),
+        "request": _request_row(one.request, job),
+        "after": after,
+    }
+    for window in windows:
+        before = [*after, *([ids[window.after]] if window.after is not None else [])]
+        ids.append(_submit_window(execution, one, window, before, controller))
+        one.job_ids.append(ids[-1])
+        row = {"job_id": ids[-1], "first": window.first, "count": window.count, "max_running": window.max_running}
+        one.row["windows"].append(row)
+    one.row["job_ids"] = ids
+    log.debug("%s: %d elements on %s", job.name, len(bundles), cluster.name)
 
 
-def _submit_window(execution: Execution, job: Job, window: range, after: Sequence[str]) -> str:
+def _request_row(request: Request, job: Job) -> dict[str, Any]:
+    row = {"cpus": request.cpus, "mem_gb": request.mem_gb, "gpus": request.gpus, "timeout_min": request.timeout_min}
+    return row | {"num_workers": job.stage_config.num_workers, "partition": request.cluster.partition}
+
+
+def _iter_upstream_jobs(job: Job, on_the_way: Sequence[Submitted]) -> list[str]:
+    """Ids of the jobs that make what ``job`` reads: of this command, and of earlier ones that are still at it."""
+    ids: list[str] = []
+    for unit in job.upstream.values():
+        own = [one for one in on_the_way if one.job.unit.root == unit.root]
+        ids += own[0].job_ids if own else _live_holders(unit)
+    return list(dict.fromkeys(ids))
+
+
+def _live_holders(unit: UnitLayout) -> list[str]:
+    holder = read_holder(unit.lock)
+    return (live_jobs(holder["jobs"], holder.get("folder", "")) or []) if holder and holder["jobs"] else []
+
+
+def _submit_window(
+    execution: Execution, one: Submitted, window: Window, after: list[str], controller: Controller
+) -> str:
+    """Submit one array; returns its job id. Raises ConfigError with SLURM's own words."""
     import submitit
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-    config, cluster, run = job.stage_config, job.sections["cluster"], execution.run
-    executor = submitit.SlurmExecutor(folder=run.slurm_dir(job.name))
-    extra: dict[str, Any] = {"requeue": True}
-    if cluster["qos"]:
-        extra["qos"] = cluster["qos"]
-    if after:
-        extra["dependency"] = "afterany:" + ":".join(after)
-    executor.update_parameters(
-        job_name=job.name,
-        time=config.timeout_min,
-        nodes=1,
-        ntasks_per_node=1,
-        cpus_per_task=config.cpus_per_task,
-        mem=f"{config.mem_gb:g}G",
-        array_parallelism=cluster["max_running"],
-        additional_parameters=extra,
-        setup=list(cluster["setup"]) or None,
-        **({"gpus_per_node": config.gpus_per_node} if config.gpus_per_node else {}),
-        **{name: cluster[name] for name in ("partition", "account", "constraint") if cluster[name]},
-    )
-    resources = {
-        name: getattr(config, name)
-        for name in ("num_workers", "gpus_per_node", "item_timeout_s", "mem_gb", "max_fail_ratio")
-    }
+    job, run = one.job, execution.run
+    executor = submitit.SlurmExecutor(folder=run.slurm_dir(job.name), max_num_timeout=one.request.cluster.max_requeues)
+    executor.update_parameters(**one.request.parameters(window.max_running, after))
     element = ElementRun(
-        str(execution.layout.data_root), str(run.root), job.name, str(job.unit.root), execution.run_id, resources
+        str(execution.layout.data_root), str(run.root), job.name, str(job.unit.root), resources_of(job, one.request)
     )
-    try:
-        with _inside(run.code):  # jobs start where they were submitted: on the snapshot
-            handles = executor.map_array(element, list(window))
-    except (FailedJobError, FailedSubmissionError) as error:
-        raise ConfigError(f"SLURM refused {job.name}: {str(error).strip().splitlines()[-1]}") from error
-    return str(handles[0].job_id).split("_")[0]
+    elements = list(range(window.first, window.first + window.count))
+    for attempt in range(1, SUBMIT_TRIES + 1):
+        try:
+            # Jobs start where they were submitted: on the snapshot. submitit would print what is told below.
+            with _inside(run.code), contextlib.redirect_stderr(io.StringIO()):
+                handles = executor.map_array(element, elements)
+            return str(handles[0].job_id).split("_")[0]
+        except (FailedJobError, FailedSubmissionError) as error:
+            words = str(error)
+            if is_maybe_submitted(words):
+                _cancel_strays(run.code, job.name, one.job_ids)
+            if attempt == SUBMIT_TRIES or not is_worth_retrying(words):
+                raise ConfigError(explain_refusal(words, one.request, controller)) from error
+            time.sleep(RETRY_S * attempt)
+    raise AssertionError("the loop returns or raises")
+
+
+def resources_of(job: Job, request: Request) -> Resources:
+    """What the job's elements are told of their share."""
+    config, cluster = job.stage_config, request.cluster
+    return Resources(
+        num_workers=config.num_workers,
+        gpus=config.gpus_per_node,
+        mem_gb=None if cluster.exclusive else config.mem_gb,
+        item_timeout_s=config.item_timeout_s,
+        max_fail_ratio=config.max_fail_ratio,
+        signal_delay_s=cluster.signal_delay_s,
+        max_requeues=cluster.max_requeues,
+        scratch_dir=cluster.scratch_dir,
+    )
+
+
+def _cancel_strays(folder: Path, name: str, known: Sequence[str]) -> None:
+    """Cancel jobs of this name in the run's folder that a submission without an answer may have made."""
+    words = ["squeue", "-h", "--me", "-a", "-o", "%F|%j|%Z"]
+    rows = subprocess.run(words, capture_output=True, text=True, check=False).stdout.splitlines()
+    found = {row.split("|", 2)[0] for row in rows if row.split("|", 2)[1:] == [name, str(folder)]}
+    if found - set(known):
+        subprocess.run(["scancel", *sorted(found - set(known))], capture_output=True, check=False)
 
 
 @contextlib.contextmanager

@@ -8,23 +8,23 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Any
 
+from launchers.child import resident_bytes
+from launchers.life import Life
 from launchers.work import FailureGauge, Report, record_outcome
 from mmassist.core.errors import Kind, StageError
 from mmassist.core.outcome import Outcome, Status
-from mmassist.io.layout import RunLayout, UnitLayout
+from mmassist.io.layout import UnitLayout
 
 log = logging.getLogger(__name__)
-WARNING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+REQUEUE_SIGNAL = signal.SIGUSR2  # what SLURM is told to send before a time limit or a preemption
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, REQUEUE_SIGNAL)
 MAX_DEATHS_AT_START = 3  # a worker that never begins an item is broken, not unlucky
 
 
@@ -35,16 +35,26 @@ class Limits:
     item_timeout_s: float
     memory_bytes: float
     max_fail_ratio: float
-    grace_s: float = 30.0  # after a warning signal, for the items in hand
+    grace_s: float = 25.0  # after a stop signal, for the items in hand; SLURM kills 30 s after scancel by default
+    requeue_grace_s: float = 25.0  # after the signal that precedes a time limit or a preemption
+
+
+class Stopped(InterruptedError):
+    """The element was told to stop before all its tasks were done."""
+
+    def __init__(self, number: signal.Signals):
+        super().__init__(f"stopped by {number.name}; run the same command to go on")
+        self.number = number
 
 
 @dataclass
 class InHand:
-    """An item a child works on."""
+    """An item a child works on; ``again``: a worker died under it before."""
 
     task: str
     attempt: int
     inputs: str
+    again: bool
     since: float
 
 
@@ -65,7 +75,8 @@ class Child:
 class Supervisor:
     """Runs one element's tasks on ``num_workers`` children.
 
-    ``spawn(index)`` starts a child with pipes as standard input and output; ``report`` receives the children's events.
+    ``spawn(index)`` starts a child with pipes as standard input and output; ``report`` receives the children's events,
+    ``life`` keeps count of them on disk.
     """
 
     def __init__(
@@ -78,38 +89,44 @@ class Supervisor:
         limits: Limits,
         spawn: Callable[[int], subprocess.Popen[str]],
         report: Report,
+        life: Life,
     ):
         self._unit, self._run_id, self._element = unit, run_id, element
         self._waiting: deque[tuple[str, bool]] = deque((name, False) for name in tasks)
         self._num_workers = min(num_workers, max(1, len(tasks)))
-        self._limits, self._spawn, self._report = limits, spawn, report
+        self._limits, self._spawn, self._report, self._life = limits, spawn, report, life
         self._gauge = FailureGauge(limits.max_fail_ratio)
         self._children: dict[int, Child] = {}
         self._selector = selectors.DefaultSelector()
         self._deaths_at_start = 0
         self._stop_at: float | None = None
+        self._stopped_by, self._is_stop_told = REQUEUE_SIGNAL, False
+        self._num_unfinished = len(tasks)
         self.uncommitted: list[str] = []
 
     def run(self) -> None:
-        """Work until every task was handed out and came back, or a warning signal came.
+        """Work until every task was handed out and came back, or a stop signal came.
 
-        Raises StageError when the element cannot go on, InterruptedError after a warning signal.
+        Raises StageError when the element cannot go on, Stopped after a signal that left something undone.
         """
+        self._life.begin(self._num_workers, len(self._waiting))
         with self._signals():
             try:
                 for index in range(self._num_workers):
                     self._start(index)
                 while self._children:
+                    self._pass_on_stop()
                     self._hand_out()
                     for key, _ in self._selector.select(timeout=0.2):
                         self._read(self._children[key.data], key.fileobj)  # type: ignore[arg-type]
                     self._watch()
+                    self._life.beat()
             finally:
                 for child in self._children.values():
                     child.process.kill()
                     child.process.wait()
-        if self._stop_at is not None:
-            raise InterruptedError("stopped by a signal; run the same command to go on")
+        if self._stop_at is not None and self._num_unfinished:
+            raise Stopped(self._stopped_by)
 
     def _start(self, index: int) -> None:
         process = self._spawn(index)
@@ -125,6 +142,13 @@ class Supervisor:
                     self._tell(child, f"task {child.task}{' careful' if child.is_careful else ''}")
                 elif not self._busy() or self._stop_at is not None:
                     self._tell(child, "stop")
+
+    def _pass_on_stop(self) -> None:
+        """Tell the children to stop, outside the signal's handler: that one may have interrupted just such a line."""
+        if self._stop_at is not None and not self._is_stop_told:
+            self._is_stop_told = True
+            for child in self._children.values():
+                self._tell(child, "stop")
 
     def _busy(self) -> bool:
         """Whether a task may still come back to the queue because its worker dies."""
@@ -152,21 +176,28 @@ class Supervisor:
 
     def _handle(self, child: Child, event: dict[str, Any]) -> None:
         if event["event"] == "start":
-            hand = InHand(event["task"], event["attempt"], event["inputs"], time.monotonic())
+            hand = InHand(event["task"], event["attempt"], event["inputs"], event["again"], time.monotonic())
             child.items[event["item"]] = hand
             self._deaths_at_start = 0
+            self._life.add(event, child.index)
         elif event["event"] == "item":
             child.items.pop(event["item"], None)
-            self._report(event)
+            self._tell_of(event, child.index)
             if not event.get("adopted"):
                 self._gauge.add(Status(event["status"]))
         elif event["event"] == "task":
+            child.task = None
+            if event["committed"] or self._stop_at is None:
+                self._num_unfinished -= 1
             if not event["committed"]:
                 self.uncommitted.append(event["task"])
-            child.task = None
-            self._report(event)
+            self._tell_of(event, child.index)
         elif event["event"] == "error":
             child.error = event["message"]
+
+    def _tell_of(self, event: dict[str, Any], child: int) -> None:
+        self._life.add(event, child)
+        self._report(event)
 
     def _bury(self, child: Child) -> None:
         """Record what a dead child had in hand, give its task to a new one."""
@@ -177,6 +208,7 @@ class Supervisor:
             return
         if self._stop_at is not None:
             return  # dropped on purpose; the items are simply not done yet
+        self._life.lose_worker(child.index)
         if not child.items:
             self._deaths_at_start += 1
             if self._deaths_at_start >= MAX_DEATHS_AT_START:
@@ -201,7 +233,10 @@ class Supervisor:
         }
         outcome = Outcome(key, Status.FAILED, str(kind), messages[kind], hand.inputs, hand.attempt, hand.task)
         record_outcome(self._unit, outcome, self._run_id, f"{self._element}-supervisor")
-        self._report({"event": "item", "item": key, "status": Status.FAILED, "reason": kind, "message": messages[kind]})
+        if kind is Kind.CRASH and not hand.again:
+            return  # it gets a second chance
+        what = {"status": Status.FAILED, "reason": kind, "message": messages[kind]}
+        self._tell_of({"event": "item", "item": key, **what}, -1)
         self._gauge.add(Status.FAILED)
 
     def _watch(self) -> None:
@@ -228,69 +263,21 @@ class Supervisor:
     def _signals(self) -> Iterator[None]:
         def warn(number: int, _: Any) -> None:
             log.warning("signal %s: finishing the items in hand", signal.Signals(number).name)
+            is_requeue = number == REQUEUE_SIGNAL
             if self._stop_at is not None:
-                self._stop_at = 0.0  # asked twice: now
+                if not is_requeue:
+                    self._stop_at, self._stopped_by = 0.0, signal.Signals(number)  # asked twice: now
                 return
-            self._stop_at = time.monotonic() + self._limits.grace_s
-            for child in self._children.values():
-                self._tell(child, "stop")
+            self._stopped_by = signal.Signals(number)
+            grace_s = self._limits.requeue_grace_s if is_requeue else self._limits.grace_s
+            self._stop_at = time.monotonic() + grace_s
 
-        before = {number: signal.signal(number, warn) for number in WARNING_SIGNALS}
+        before = {number: signal.signal(number, warn) for number in STOP_SIGNALS}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def spawn_worker(
-    data_root: Path, run: RunLayout, job: str, element: int, child: int, environment: Mapping[str, str]
-) -> subprocess.Popen[str]:
-    """Start a worker child on the run's code snapshot, its output in the run folder."""
-    output = run.output(f"{job}.{element:05d}.{child}")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    words = [sys.executable, "-m", "launchers.worker", str(data_root), str(run.root), job, str(element), str(child)]
-    with output.open("a") as errors:
-        return subprocess.Popen(
-            words,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            bufsize=1,
-            cwd=run.code,
-            env={**os.environ, **environment},
-        )
-
-
-def child_environment(child: int, num_workers: int, num_gpus: int, cache_dir: Path) -> dict[str, str]:
-    """A child's share of the GPUs, and caches that no sibling writes."""
-    environment = {
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
-        "TRITON_CACHE_DIR": str(cache_dir / f"triton-{child}"),
-        "TORCHINDUCTOR_CACHE_DIR": str(cache_dir / f"inductor-{child}"),
-        "VLLM_CACHE_ROOT": str(cache_dir / f"vllm-{child}"),
-    }
-    if num_gpus:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(num_gpus)))
-        devices = visible.split(",")
-        share = max(1, len(devices) // num_workers)
-        mine = [devices[(child * share + i) % len(devices)] for i in range(share)]
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(mine)
-    return environment
-
-
-def count_gpus() -> int:
-    """GPUs of this machine, as the NVIDIA driver lists them."""
-    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
-
-
-def resident_bytes(pid: int) -> int:
-    """Resident memory of a process; 0 when it is gone."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
-    except (FileNotFoundError, ProcessLookupError, IndexError):
-        return 0
 
 
 def _how(code: int) -> str:

@@ -6,9 +6,12 @@ import asyncio
 import logging
 import time
 import traceback
+import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from mmassist.core.errors import Blocked, ItemError, Kind, Skip, StageError
@@ -18,6 +21,7 @@ from mmassist.core.stage import Stage, Task
 from mmassist.io.fragment import Fragment, read_fragment, write_fragment
 from mmassist.io.layout import Layout, RunLayout, UnitLayout
 from mmassist.io.ledger import append_row, load_outcomes
+from mmassist.io.lock import read_holder
 from mmassist.io.shard import commit_task, roll_forward
 
 log = logging.getLogger(__name__)
@@ -63,13 +67,15 @@ class TaskRunner:
         run: RunLayout,
         config: Mapping[str, Any],
         attempt: str,
+        node: str,
         report: Report,
         gauge: FailureGauge,
     ):
         self._stage, self._context = stage, context
         self._layout, self._unit, self._run, self._config = layout, unit, run, config
-        self._attempt, self._report, self._gauge = attempt, report, gauge
+        self._attempt, self._node, self._report, self._gauge = attempt, node, report, gauge
         self._outcomes = load_outcomes(unit.ledger_dir)
+        self._weights: dict[str, float] = {}  # of the current tasks' items
         self._is_stopping = False
 
     def stop(self) -> None:
@@ -82,6 +88,7 @@ class TaskRunner:
         if self._unit.record(task.name).exists():
             roll_forward(self._unit, task.name)
             return True
+        self._check_owner()
         # A sibling that died on one of these items has its row since this worker began.
         self._outcomes |= load_outcomes(self._unit.ledger_dir, self._config["run_id"])
         fragments: dict[str, Fragment] = {}
@@ -117,8 +124,41 @@ class TaskRunner:
         task = replace(task, items=tuple(key for key in task.items if key in settled))
         if not fragments and any(o.status is not Status.SKIPPED for o in outcomes.values()):
             return False  # nothing to write yet: the task stays open for a later run
-        commit_task(self._unit, task, fragments, outcomes, self._attempt, self._config["run_id"])
+        self._check_owner()
+        if commit_task(self._unit, task, fragments, outcomes, self._attempt, self._config["run_id"]):
+            self._log_commit(task, fragments, outcomes)
         return True
+
+    def _check_owner(self) -> None:
+        """Raises StageError when the folder has gone to another run: this process was cut off and taken for dead."""
+        holder = read_holder(self._unit.lock)
+        if holder is None or holder["run_id"] != self._config["run_id"]:
+            owner = f"run {holder['run_id']}" if holder else "no run"
+            raise StageError(f"{self._unit.root} belongs to {owner} now, not to {self._config['run_id']}; stopping")
+
+    def _log_commit(self, task: Task, fragments: dict[str, Fragment], outcomes: dict[str, Outcome]) -> None:
+        """Note the commit in one line: whoever counts need not open every task's record."""
+        items = Counter({str(status): 0 for status in Status})
+        items[Status.DONE] += len(fragments)
+        items.update(str(outcomes[key].status) for key in task.items if key not in fragments)
+        stats = {"weight_s": sum(self._weights.get(key, 0.0) for key in fragments), "bytes": self._size_of(task)}
+        self._append(self._unit.commit_log, {"task": task.name, "items": dict(items), **stats})
+
+    def _size_of(self, task: Task) -> int:
+        try:
+            return self._unit.shard(task.name).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _log_done(self, task: str, item: Item, attempt: int, seconds: float, made: Fragment) -> None:
+        row = {"item": item.key, "task": task, "attempt": attempt, "seconds": round(seconds, 3)}
+        row |= {"weight_s": item.weight_s, "bytes": made.size, "inputs": made.inputs, "digest": made.digest}
+        self._append(self._unit.done_log, row)
+
+    def _append(self, log_of: Callable[[str], Path], row: dict[str, Any]) -> None:
+        """A line for people and counts: it may be lost in a power cut, so it is not waited for."""
+        stamp = {"run_id": self._config["run_id"], "writer": self._attempt, "time": _now(), "node": self._node}
+        append_row(log_of(f"{self._config['run_id']}.{self._attempt}"), row | stamp, sync=False)
 
     async def _settle(
         self, task: str, entry: Mapping[str, Any], fragments: dict[str, Fragment], outcomes: dict[str, Outcome]
@@ -126,6 +166,8 @@ class TaskRunner:
         key = entry["key"]
         known = self._outcomes.get(key)
         item = Item.from_row(entry["item"]) if "item" in entry else None
+        if item is not None:
+            self._weights[key] = item.weight_s
         inputs = self._context.inputs(item) if item else ""
         found = read_fragment(self._unit.fragment(task, key))
         if found is not None and (item is None or found.inputs == inputs):
@@ -133,13 +175,15 @@ class TaskRunner:
             if entry["todo"]:
                 self._report({"event": "item", "item": key, "status": Status.DONE, "adopted": True})
             return
-        settled_here = known is not None and known.run_id == self._config["run_id"] and known.status is not Status.DONE
-        if item is None or not entry["todo"] or settled_here:
+        tried = known is not None and known.run_id == self._config["run_id"] and known.status is not Status.DONE
+        # A worker may have died for no fault of the item (kill -9, a node out of memory): one that died under it is
+        # no verdict, two are.
+        again = tried and known is not None and known.reason == Kind.CRASH and known.attempt <= entry["attempts"] + 1
+        if item is None or not entry["todo"] or (tried and not again):
             if known is not None:
                 outcomes[key] = known
             return
-        attempt = entry["attempts"] + 1
-        result = await self._attempt_item(task, item, inputs, attempt)
+        result = await self._attempt_item(task, item, inputs, entry["attempts"] + (2 if again else 1), again)
         if isinstance(result, Fragment):
             fragments[key] = result
             status = Status.DONE
@@ -148,10 +192,13 @@ class TaskRunner:
             status = result.status
         self._gauge.add(status)
 
-    async def _attempt_item(self, task: str, item: Item, inputs: str, attempt: int) -> Fragment | Outcome:
+    async def _attempt_item(
+        self, task: str, item: Item, inputs: str, attempt: int, again: bool = False
+    ) -> Fragment | Outcome:
         """One attempt at one item; everything that is the item's own fault becomes an outcome."""
         begin = time.monotonic()
-        self._report({"event": "start", "item": item.key, "task": task, "attempt": attempt, "inputs": inputs})
+        start = {"item": item.key, "task": task, "attempt": attempt, "inputs": inputs, "again": again}
+        self._report({"event": "start", **start})
         blank = Outcome(item.key, Status.FAILED, inputs=inputs, attempt=attempt, task=task)
         try:
             with self._context.in_hand(task, item):
@@ -178,9 +225,9 @@ class TaskRunner:
             self._record_drops(item, outputs.drops, attempt)
             seconds = time.monotonic() - begin
             log.info("%s is done after %.1f s", item.key, seconds)
-            self._report(
-                {"event": "item", "item": item.key, "status": Status.DONE, "stats": fragment.stats, "seconds": seconds}
-            )
+            self._log_done(task, item, attempt, seconds, fragment)
+            done = {"stats": fragment.stats, "seconds": seconds, "weight_s": item.weight_s}
+            self._report({"event": "item", "item": item.key, "status": Status.DONE, **done})
             return fragment
         outcome = self._record(outcome)
         level = logging.WARNING if outcome.status is Status.FAILED else logging.INFO
@@ -207,11 +254,15 @@ class TaskRunner:
 
 def record_outcome(unit: UnitLayout, outcome: Outcome, run_id: str, writer: str) -> Outcome:
     """Stamp an outcome with run and time and append it to the writer's ledger."""
-    stamped = replace(outcome, run_id=run_id, time=datetime.now(UTC).isoformat(timespec="milliseconds"))
+    stamped = replace(outcome, run_id=run_id, time=_now())
     append_row(unit.ledger(f"{run_id}.{writer}"), stamped.to_row())
     return stamped
 
 
 def attempt_name(run_id: str, element: int, child: int, pid: int) -> str:
-    """A name no other process of any run has: it keeps attempts' files apart."""
-    return f"{run_id}-{element}-{child}-{pid}"
+    """A name no other process of any run has, wherever it runs: it keeps attempts' files apart."""
+    return f"{run_id}-{element}-{child}-{pid}n{uuid.uuid4().hex[:6]}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

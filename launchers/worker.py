@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ class Worker:
         self, data_root: Path, run: RunLayout, name: str, element: int, child: int, report: Report, alone: bool
     ):
         config = json.loads(run.config(name).read_text())
-        self.rows: list[dict[str, Any]] = json.loads(run.element(name, element).read_text())["tasks"]
+        self.rows = load_element(run, name, element)
         sides = {row["key"]: row.get("side", "") for task in self.rows for row in task["items"]}
         unit = UnitLayout(Path(config["unit"]))
         upstream = {stage: UnitLayout(Path(root)) for stage, root in config["upstream"].items()}
@@ -56,6 +57,7 @@ class Worker:
             run,
             config,
             attempt_name(config["run_id"], element, child, os.getpid()),
+            os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
             report,
             FailureGauge(stage_config.max_fail_ratio if alone else 1.0),
         )
@@ -70,6 +72,12 @@ class Worker:
 
     def close(self) -> None:
         self.context.close()
+
+
+def load_element(run: RunLayout, job: str, element: int) -> list[dict[str, Any]]:
+    """The tasks of one array element with all that is known of their items."""
+    rows: list[dict[str, Any]] = json.loads(run.element(job, element).read_text())["tasks"]
+    return rows
 
 
 class JsonLog(logging.Handler):
@@ -121,7 +129,8 @@ def main() -> int:
     parser.add_argument("child", type=int)
     args = parser.parse_args()
     die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor alone answers it
+    for number in (signal.SIGINT, signal.SIGUSR2):  # the supervisor alone answers signals, wherever they are sent
+        signal.signal(number, signal.SIG_IGN)
     events = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
 

@@ -46,6 +46,10 @@ class Workspace:
             return all(there) if item.medium is Medium.VIDEO else any(there)
         return all(self._reader(name).digest(upstream_key(item, name)) for name in self._stage.reads)
 
+    def missing(self, item: Item) -> list[str]:
+        """The earlier stages whose output for the item is not there."""
+        return [name for name in self._stage.reads if self._reader(name).digest(upstream_key(item, name)) is None]
+
     def close(self) -> None:
         for reader in self._readers.values():
             reader.close()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from slurm.private.cluster import Cluster
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 IS_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
@@ -32,6 +36,29 @@ def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("demo")
     make_sample(root, SMALL)
     return root
+
+
+@pytest.fixture(scope="session")
+def private_slurm() -> Iterator[Cluster]:
+    """A SLURM of our own with four nodes of eight GPUs in name only; SLURM_CONF names it as long as tests run."""
+    from slurm.private.cluster import Cluster
+    from slurm.private.daemon import DaemonError
+    from slurm.private.options import Options
+
+    cluster = Cluster(Path(tempfile.mkdtemp(prefix="slurm-")), Options(nodes=4, gpus_per_node=8, accounting="yes"))
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            try:
+                cluster.up()
+            except (ValueError, DaemonError) as error:
+                pytest.skip(f"no private SLURM: {error}")
+            for name in [name for name in os.environ if name.startswith(("SLURM_", "SBATCH_"))]:
+                patch.delenv(name)  # of a job that the tests themselves run in
+            for name, value in cluster.environment().items():
+                patch.setenv(name, value)
+            yield cluster
+    finally:
+        cluster.down(purge=True)
 
 
 @pytest.hookimpl(wrapper=True)

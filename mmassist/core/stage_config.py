@@ -14,7 +14,7 @@ class StageConfig:
     ``task_weight`` is read once, when an output folder's tasks are cut; from then on the folder's ``tasks.json`` holds.
     """
 
-    task_weight: float = transient(7200.0)  # seconds of video in one shard
+    task_weight: float = transient(600.0)  # seconds of video in one shard
     num_workers: int = transient(1)  # worker children of one supervisor
     items_in_flight: int = transient(1)  # items a worker works on at a time
     item_timeout_s: float = transient(3600.0)  # an item that takes longer is recorded as a timeout
@@ -28,8 +28,11 @@ class StageConfig:
         for name in ("task_weight", "num_workers", "items_in_flight", "item_timeout_s", "cpus_per_task", "timeout_min"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be above 0")
-        if self.gpus_per_node < 0:
-            raise ValueError(f"gpus_per_node is {self.gpus_per_node!r}; it must not be negative")
+        gpus, workers = self.gpus_per_node, self.num_workers
+        if gpus < 0:
+            raise ValueError(f"gpus_per_node is {gpus!r}; it must not be negative")
+        if gpus and gpus % workers and workers % gpus:
+            raise ValueError(f"gpus_per_node is {gpus}, which num_workers={workers} cannot share evenly")
         if self.mem_gb <= 0:
             raise ValueError(f"mem_gb is {self.mem_gb!r}; it must be above 0")
         if not 0 <= self.max_fail_ratio <= 1:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
-import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +11,12 @@ from typing import Any, BinaryIO
 
 from mmassist.core.errors import ConfigError, StageError
 from mmassist.core.fingerprint import canonical_json
-from mmassist.io import faults
+from mmassist.io import disk, faults
+from mmassist.io.disk import sync_folder
+
+__all__ = ["TEMP_SUFFIX", "commit", "open_temp", "read_json", "sync_folder", "temp_path", "write_json"]
 
 TEMP_SUFFIX = ".tmp"
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def temp_path(path: Path, attempt: str) -> Path:
@@ -25,40 +25,41 @@ def temp_path(path: Path, attempt: str) -> Path:
 
 
 @contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk into the StageError it is: no later item could be written either."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise StageError(f"no space left for {path}: {os.strerror(error.errno or 0)}") from error
-        raise
+def open_temp(path: Path, point: str, final: Path | None = None) -> Iterator[BinaryIO]:
+    """Write a temporary file that is on disk when the block ends, and gone if the block raises.
 
-
-@contextlib.contextmanager
-def open_temp(path: Path, point: str) -> Iterator[BinaryIO]:
-    """Write a temporary file that is on disk when the block ends, and gone if the block raises."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    ``final`` is the name for people to read in an error. What the block itself raises passes through; our own calls
+    raise DiskError.
+    """
+    final = final or path
+    file = disk.create(path, final, point)
     try:
-        with disk_errors(path), path.open("wb") as file:
-            faults.reached(f"{point}:opened")
-            yield file
-            file.flush()
-            faults.reached(f"{point}:written")
-            os.fsync(file.fileno())
+        faults.reached(f"{point}:opened")
+        yield file
+        disk.sync(file, final, point)
+        file.close()
     except BaseException:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(StageError):
+            file.raw.close()  # not the buffer: its rest would be written once more, and hide the first error
+        disk.discard(path)
         raise
     faults.reached(f"{point}:synced")
 
 
 @contextlib.contextmanager
 def commit(path: Path, point: str = "file") -> Iterator[BinaryIO]:
-    """Write ``path`` whole: the block gets a file, and the final name appears when the block ends."""
+    """Write ``path`` whole: the block gets a file, and the final name appears when the block ends.
+
+    Raises DiskError, or TempRemoved when another process cleared the folder meanwhile; then no trace is left.
+    """
     temp = temp_path(path, uuid.uuid4().hex[:12])
-    with open_temp(temp, point) as file:
+    with open_temp(temp, point, path) as file:
         yield file
-    temp.replace(path)
+    try:
+        disk.replace(temp, path, point)
+    except StageError:
+        disk.discard(temp)
+        raise
     sync_folder(path.parent)
     faults.reached(f"{point}:renamed")
 
@@ -72,15 +73,6 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, value: Any, point: str = "file") -> None:
-    """Write ``value`` as canonical JSON with a final newline, atomically."""
+    """Write ``value`` as canonical JSON with a final newline, atomically. Raises as ``commit`` does."""
     with commit(path, point) as file:
         file.write(canonical_json(value).encode() + b"\n")
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in ``folder`` survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,4 +1,8 @@
-"""Named points in every write at which tests stop the process; nothing happens there otherwise."""
+"""Named points in every write at which tests stop the process or let a call fail; nothing happens there otherwise.
+
+Those named after a call (``mkdir``, ``open``, ``write``, ``fsync``, ``link``, ``rename``) lie right before it, and an
+OSError raised there is treated like the call's own; one raised at ``replied`` like a reply that was lost.
+"""
 
 from __future__ import annotations
 

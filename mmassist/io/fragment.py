@@ -6,6 +6,7 @@ is, so an adopted item gives the same bytes as a fresh one.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import struct
@@ -21,6 +22,8 @@ from mmassist.io import faults, tar
 from mmassist.io.atomic import commit
 
 MAGIC = b"mmpart01"
+GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}  # the last: removed by another machine while open here
+REMADE = "its item is then made again"
 _LENGTH = struct.Struct(">Q")
 
 
@@ -44,7 +47,8 @@ class Fragment:
 async def write_fragment(path: Path, item: str, inputs: str, outputs: Outputs) -> Fragment:
     """Write an item's members as they come and commit the file.
 
-    Raises whatever making a member raises; then nothing stays behind.
+    Raises whatever making a member raises, DiskError when it cannot be written, TempRemoved when a twin has committed
+    the task meanwhile; then nothing stays behind.
     """
     sha, offset, previous = hashlib.sha256(), 0, ""
     members: list[tuple[str, int, int]] = []
@@ -96,25 +100,41 @@ async def _iterate(outputs: Outputs) -> AsyncIterator[Member]:
 
 
 def read_fragment(path: Path) -> Fragment | None:
-    """What ``path`` holds, or None when there is no whole fragment (never the case after a plain kill)."""
-    tail = _LENGTH.size + len(MAGIC)
+    """What ``path`` holds, or None when there is no whole fragment (never the case after a plain kill).
+
+    Raises StageError when the disk cannot tell.
+    """
     try:
         with path.open("rb") as file:
-            end = file.seek(0, 2)
-            if end < tail:
-                return None
-            file.seek(end - tail)
-            length, magic = _LENGTH.unpack(file.read(_LENGTH.size))[0], file.read(len(MAGIC))
-            if magic != MAGIC or length > end - tail:
-                return None
-            file.seek(end - tail - length)
-            values: dict[str, Any] = json.loads(file.read(length))
-    except FileNotFoundError:
+            return load_fragment(path, file)
+    except OSError as error:
+        if error.errno in GONE:
+            return None
+        raise StageError(f"cannot read {path} ({error.strerror}); if it stays so, remove it: {REMADE}") from error
+
+
+def load_fragment(path: Path, file: BinaryIO) -> Fragment | None:
+    """The fragment in an open file, or None when it is not whole. OSError passes through."""
+    tail = _LENGTH.size + len(MAGIC)
+    end = file.seek(0, 2)
+    if end < tail:
         return None
-    if values["size"] != end - tail - length:
+    file.seek(end - tail)
+    length, magic = _LENGTH.unpack(file.read(_LENGTH.size))[0], file.read(len(MAGIC))
+    if magic != MAGIC or length > end - tail:
         return None
-    members = [(name, offset, size) for name, offset, size in values.pop("members")]
-    return Fragment(path=path, members=members, **values)
+    file.seek(end - tail - length)
+    return _parse(path, file.read(length), end - tail - length)
+
+
+def _parse(path: Path, trailer: bytes, size: int) -> Fragment | None:
+    try:
+        values: dict[str, Any] = json.loads(trailer)
+        members = [(name, offset, size) for name, offset, size in values.pop("members")]
+        found = Fragment(path=path, members=members, **values)
+    except (ValueError, KeyError, TypeError, AttributeError):  # the disk gave other bytes back
+        return None
+    return found if found.size == size else None
 
 
 def copy_checked(source: BinaryIO, target: BinaryIO, fragment: Fragment, sha: Any = None) -> None:

@@ -70,6 +70,22 @@ class UnitLayout:
         """What of the sources' records was left out of finished items, or repaired."""
         return self.ledger_dir / "drops" / f"{writer}.jsonl"
 
+    @property
+    def commit_log_dir(self) -> Path:
+        return self.ledger_dir / "commits"
+
+    @property
+    def done_log_dir(self) -> Path:
+        return self.ledger_dir / "done"
+
+    def commit_log(self, writer: str) -> Path:
+        """One line per task that ``writer`` committed, so that counting needs not open every record."""
+        return self.commit_log_dir / f"{writer}.jsonl"
+
+    def done_log(self, writer: str) -> Path:
+        """One line per item that ``writer`` finished: when, where, how long it took."""
+        return self.done_log_dir / f"{writer}.jsonl"
+
     def fragment_dir(self, task: str) -> Path:
         return self.journal_dir / task
 
@@ -132,6 +148,13 @@ class RunLayout:
 
     def traceback(self, unit: str, key: str, attempt: int) -> Path:
         return self.log_dir / "tracebacks" / f"{unit}.{key}.{attempt}.txt"
+
+    def life_dir(self, unit: str) -> Path:
+        return self.root / "lives" / unit
+
+    def life(self, unit: str, element: int, start: int) -> Path:
+        """What an element did from one of its starts to its end; ``start`` 0 is the first, each requeue is one more."""
+        return self.life_dir(unit) / f"{element:05d}.{start}.json"
 
     def slurm_dir(self, unit: str) -> Path:
         return self.log_dir / "slurm" / unit

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -11,30 +13,72 @@ from typing import Any
 from mmassist.core.fingerprint import canonical_json
 from mmassist.core.outcome import Outcome
 from mmassist.io import faults
-from mmassist.io.atomic import disk_errors
+from mmassist.io.disk import sync_folder, writing
+
+MAX_WRITES = 3  # a file system that takes half a line again and again
 
 
 def append_row(path: Path, row: dict[str, Any], sync: bool = True) -> None:
     """Append one JSON line so that it is on disk when the call returns (``sync=False``: safe from kills only).
 
-    One ``write`` to a file opened for appending: a killed process leaves at most a torn last line.
+    One ``write`` to a file opened for appending: a killed process leaves at most a torn last line, a full disk none.
+    Raises DiskError.
     """
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _append(path, canonical_json(row).encode() + b"\n", sync)
+    line = canonical_json(row).encode() + b"\n"
+    with writing(path):
+        handle = _open(path)
+        try:
+            is_new = os.fstat(handle).st_size == 0
+            _write_line(handle, line)
+            if sync:
+                faults.reached("ledger:fsync")
+                os.fsync(handle)
+        finally:
+            os.close(handle)
+    if sync and is_new:
+        sync_folder(path.parent)
     faults.reached("ledger:appended")
 
 
-def _append(path: Path, line: bytes, sync: bool) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+def _open(path: Path) -> int:
+    for is_last in (False, False, True):
+        try:
+            faults.reached("ledger:mkdir")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            faults.reached("ledger:open")
+            return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        except FileNotFoundError:  # a twin that has committed the task clears its journal just then
+            if is_last:
+                raise
+    raise AssertionError("not reached")
+
+
+def _write_line(handle: int, line: bytes) -> None:
+    """Write the line in one piece, or nothing of it."""
+    size = os.fstat(handle).st_size
+    # A torn line of a killed process is closed first, so that it spoils nothing but itself.
+    is_torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+    data, halves = (b"\n" if is_torn else b"") + line, 0
     try:
-        # A torn line of a killed process is closed first, so that it spoils nothing but itself.
-        torn = os.fstat(handle).st_size and not _ends_with_newline(path)
-        os.write(handle, (b"\n" if torn else b"") + line)
-        if sync:
-            os.fsync(handle)
-    finally:
-        os.close(handle)
+        for _ in range(MAX_WRITES):
+            faults.reached("ledger:write")
+            written = os.write(handle, data)
+            if written == len(data):
+                return
+            # Others may append meanwhile: the rest alone could end up behind their line, so the whole is said again.
+            halves, data = halves + written, b"\n" + line
+        raise OSError(errno.EIO, "only a part of each line could be written")
+    except OSError:
+        _take_back(handle, halves)
+        raise
+
+
+def _take_back(handle: int, num_bytes: int) -> None:
+    """Cut off what was just written, unless another process has appended since."""
+    with contextlib.suppress(OSError):
+        end = os.lseek(handle, 0, os.SEEK_CUR)
+        if num_bytes and os.fstat(handle).st_size == end:
+            os.ftruncate(handle, end - num_bytes)
 
 
 def iter_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -45,11 +89,14 @@ def iter_rows(path: Path) -> Iterator[dict[str, Any]]:
         return
     with file:
         for line in file:
-            if line.endswith(b"\n"):
-                try:
-                    yield json.loads(line)
-                except json.JSONDecodeError:
-                    continue
+            if not line.endswith(b"\n"):
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict):  # the end of a torn line may be a value by itself
+                yield row
 
 
 def load_outcomes(folder: Path, run_id: str = "") -> dict[str, Outcome]:
@@ -62,9 +109,3 @@ def load_outcomes(folder: Path, run_id: str = "") -> dict[str, Outcome]:
             if known is None or (known.attempt, known.time) <= (outcome.attempt, outcome.time):
                 latest[outcome.item] = outcome
     return latest
-
-
-def _ends_with_newline(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"

@@ -22,11 +22,11 @@ class Locked(ConfigError):
 class FolderLock:
     """Holds ``path`` until ``release``; taken over from a holder that is certainly gone.
 
-    ``jobs_alive`` answers whether any of the named cluster jobs still exists; without it a lock held by jobs counts as
-    alive.
+    ``jobs_alive(job ids, folder they work in)`` answers whether any of the named cluster jobs still exists; without it a
+    lock held by jobs counts as alive.
     """
 
-    def __init__(self, path: Path, run_id: str, jobs_alive: Callable[[Sequence[str]], bool] | None = None):
+    def __init__(self, path: Path, run_id: str, jobs_alive: Callable[[Sequence[str], str], bool] | None = None):
         self._path, self._run_id, self._jobs_alive = path, run_id, jobs_alive
 
     def acquire(self) -> None:
@@ -34,25 +34,31 @@ class FolderLock:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         temp = temp_path(self._path, uuid.uuid4().hex[:12])
         with open_temp(temp, "lock") as file:
-            file.write(json.dumps(self._entry(socket.gethostname(), os.getpid(), [])).encode())
+            file.write(json.dumps(self._entry(socket.gethostname(), os.getpid(), [], "")).encode())
         try:
             for _ in range(10):
                 try:
                     os.link(temp, self._path)
                     return
                 except FileExistsError:
+                    if _is_same(temp, self._path):  # a file server's answer was lost, and the second try found the first
+                        return
                     self._remove_if_stale()
             raise Locked(f"{self._path} changes hands faster than it can be taken; run again")
         finally:
             temp.unlink()
 
-    def hand_over(self, jobs: Sequence[str]) -> None:
-        """Let submitted jobs hold the lock from now on; it is stale once none of them exists."""
-        write_json(self._path, self._entry("", 0, jobs), "lock")
+    def hand_over(self, jobs: Sequence[str], folder: str) -> None:
+        """Let submitted jobs hold the lock from now on; it is stale once none of them exists.
 
-    def _entry(self, host: str, pid: int, jobs: Sequence[str]) -> dict[str, Any]:
+        ``folder`` is the one they work in: job ids may be given out again after a controller lost its state.
+        """
+        write_json(self._path, self._entry("", 0, jobs, folder), "lock")
+
+    def _entry(self, host: str, pid: int, jobs: Sequence[str], folder: str) -> dict[str, Any]:
         started = _started(pid) if pid else ""
-        return {"run_id": self._run_id, "host": host, "pid": pid, "started": started, "jobs": list(jobs)}
+        jobs_entry = {"jobs": list(jobs), "folder": folder}
+        return {"run_id": self._run_id, "host": host, "pid": pid, "started": started, **jobs_entry}
 
     def release(self) -> None:
         """Give the lock back if it is still ours."""
@@ -84,7 +90,7 @@ class FolderLock:
 
     def _is_alive(self, holder: dict[str, Any]) -> bool:
         if holder["jobs"]:
-            return self._jobs_alive is None or self._jobs_alive(holder["jobs"])
+            return self._jobs_alive is None or self._jobs_alive(holder["jobs"], holder.get("folder", ""))
         if holder["host"] != socket.gethostname():
             return True  # another machine's processes cannot be seen from here
         return bool(holder["started"]) and _started(holder["pid"]) == holder["started"]
@@ -97,6 +103,13 @@ def read_holder(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, json.JSONDecodeError):
         return None
     return holder
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except FileNotFoundError:
+        return False
 
 
 def _started(pid: int) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,9 +13,12 @@ from typing import Any
 from mmassist.core.errors import Blocked, ItemError, Kind, Skip
 from mmassist.core.outcome import Outcome, Status
 from mmassist.io.atomic import read_json
+from mmassist.io.disk import DiskError
 from mmassist.io.layout import UnitLayout
 from mmassist.io.ledger import load_outcomes
-from mmassist.io.shard import load_records, roll_forward
+from mmassist.io.records import RecordGone, load_records, load_tasks, roll_forward
+
+log = logging.getLogger(__name__)
 
 VERIFIED_AT_ONCE = 16 << 20  # bytes up to which an item is checked whenever it is opened
 
@@ -56,23 +61,26 @@ class ShardItem:
 class UnitReader:
     """A snapshot of an output folder's committed items, and why the others are not there.
 
-    ``stage`` names the folder in reasons. Indices are loaded when an item of theirs is first read.
+    ``stage`` names the folder in reasons. Indices are loaded when an item of theirs is first read. With
+    ``is_listing_late`` an item that is not among the listed records is looked for by its task's name, because a file
+    server's client may show a listing that is a minute old.
     """
 
-    def __init__(self, unit: UnitLayout, stage: str):
+    def __init__(self, unit: UnitLayout, stage: str, is_listing_late: bool = False):
         self._unit, self._stage = unit, stage
         self._task_of: dict[str, str] = {}
         self._digests: dict[str, str] = {}
         self._outcomes: dict[str, Outcome] = load_outcomes(unit.ledger_dir)
-        for name, record in load_records(unit).items():
-            for key, row in record["outcomes"].items():
-                if row["status"] == Status.DONE:
-                    self._task_of[key] = name
-                    self._digests[key] = row["digest"]
+        records = load_records(unit)
+        for name, record in records.items():
+            self._add(name, record)
+        self._unlisted: dict[str, str] | None = None if is_listing_late else {}  # item key -> task
+        self._listed = set(records)
         self._indices: dict[str, tuple[int, dict[str, Any]]] = {}
 
     def digest(self, key: str) -> str | None:
         """Digest of an item's bytes, or None when it is not committed."""
+        self._look_for(key)
         return self._digests.get(key)
 
     def keys(self) -> Iterator[str]:
@@ -81,6 +89,7 @@ class UnitReader:
 
     def read(self, key: str) -> ShardItem:
         """The item's members. Raises Skip if the stage skipped it, else Blocked, when it is not committed."""
+        self._look_for(key)
         task = self._task_of.get(key)
         if task is None:
             outcome = self._outcomes.get(key)
@@ -94,15 +103,51 @@ class UnitReader:
             item.verify()
         return item
 
-    def _open(self, task: str) -> tuple[int, dict[str, Any]]:
-        if task not in self._indices:
-            if not self._unit.shard(task).exists() or not self._unit.index(task).exists():
-                roll_forward(self._unit, task)  # its writer died between commit and rename
-            index = read_json(self._unit.index(task))
-            self._indices[task] = (os.open(self._unit.shard(task), os.O_RDONLY), index)
-        return self._indices[task]
-
     def close(self) -> None:
         for handle, _ in self._indices.values():
             os.close(handle)
         self._indices.clear()
+
+    def _add(self, task: str, record: dict[str, Any]) -> None:
+        for key, row in record["outcomes"].items():
+            if row["status"] == Status.DONE:
+                self._task_of[key] = task
+                self._digests[key] = row["digest"]
+
+    def _look_for(self, key: str) -> None:
+        """Look once for the record of the task that an unlisted item is in; what is not found stays so."""
+        if self._unlisted is None:
+            tasks = (task for task in load_tasks(self._unit) if task.name not in self._listed)
+            self._unlisted = {key: task.name for task in tasks for key in task.items}
+        task = self._unlisted.pop(key, None)
+        if task is None or task in self._listed or key in self._task_of:
+            return
+        self._listed.add(task)
+        with contextlib.suppress(FileNotFoundError):
+            self._add(task, read_json(self._unit.record(task)))
+
+    def _open(self, task: str) -> tuple[int, dict[str, Any]]:
+        if task not in self._indices:
+            try:
+                shard, index = self._find_files(task)
+                self._indices[task] = (os.open(shard, os.O_RDONLY), read_json(index))
+            except (FileNotFoundError, RecordGone):
+                if self._unit.record(task).exists():
+                    raise
+                raise Blocked(f"{self._stage} (being made again)") from None
+        return self._indices[task]
+
+    def _find_files(self, task: str) -> tuple[Path, Path]:
+        shard, index = self._unit.shard(task), self._unit.index(task)
+        if shard.exists() and index.exists():
+            return shard, index
+        try:
+            roll_forward(self._unit, task)  # its writer died between commit and rename
+        except DiskError as error:
+            log.warning("%s; it is read under its temporary name", error)
+            files = read_json(self._unit.record(task))["files"]
+            return (
+                shard if shard.exists() else self._unit.root / files["shard"]["temp"],
+                index if index.exists() else self._unit.root / files["index"]["temp"],
+            )
+        return shard, index

@@ -1,29 +1,44 @@
 """Committing a task: shard, index and record, at once or not at all, whoever else is working on the same task.
 
 Two copies of a task can be alive (a node cut off, its job requeued). Each writes under its own attempt's name; the
-commit is ``os.link`` of the task record, which fails if another attempt was first. The renames that follow can be
+commit is a hard link to the task record, which fails if another attempt was first. The renames that follow can be
 done by any process that finds the record.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import logging
-import os
-import shutil
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from mmassist.core.errors import StageError
 from mmassist.core.fingerprint import canonical_json
 from mmassist.core.outcome import Outcome, Status
 from mmassist.core.stage import Task
-from mmassist.io import faults, tar
-from mmassist.io.atomic import TEMP_SUFFIX, open_temp, read_json, sync_folder, temp_path, write_json
-from mmassist.io.fragment import DamagedBytes, Fragment, copy_checked, copy_fragment
+from mmassist.io import disk, faults, tar
+from mmassist.io.atomic import open_temp, temp_path
+from mmassist.io.fragment import GONE, REMADE, DamagedBytes, Fragment, copy_checked, load_fragment
 from mmassist.io.layout import UnitLayout
+from mmassist.io.records import find_damage, is_committed, load_records, load_tasks, roll_forward, save_tasks
+from mmassist.io.retire import clean_dead_attempts, retire_task
 
-log = logging.getLogger(__name__)
+__all__ = [
+    "clean_dead_attempts",
+    "commit_task",
+    "find_damage",
+    "load_records",
+    "load_tasks",
+    "retire_task",
+    "roll_forward",
+    "save_tasks",
+]
+
+
+class FragmentGone(StageError):
+    """A finished item of an open task was removed: a twin has committed the task, or a later run has taken over."""
 
 
 def commit_task(
@@ -33,186 +48,165 @@ def commit_task(
     outcomes: Mapping[str, Outcome],
     attempt: str,
     run_id: str,
+    may_commit: Callable[[], None] | None = None,
 ) -> bool:
-    """Make the task's shard from its items' fragments; False when another attempt had committed it before.
+    """Make the task's shard from its items' fragments; False when another attempt has committed it.
 
     ``outcomes`` holds what became of the items without a fragment. A task of which nothing was made gets a record and
-    no shard.
+    no shard. ``may_commit`` is called right before the commit; what it raises ends the attempt without a trace.
+    Raises DiskError, DamagedBytes, FragmentGone or TempRemoved, the last two only if nobody has committed the task.
     """
-    record: dict[str, Any] = {
-        "task": task.name,
-        "items": list(task.items),
-        "run_id": run_id,
-        "attempt": attempt,
-        "outcomes": {key: _outcome_row(key, fragments, outcomes) for key in task.items},
-        "stats": _sum_stats(fragments.values()),
-        "files": {},
-    }
-    made = [fragments[key] for key in task.items if key in fragments]
-    if made:
-        record["files"] = _write_files(unit, task, made, attempt)
-    temp = temp_path(unit.record(task.name), attempt)
-    with open_temp(temp, "record") as file:
-        file.write(canonical_json(record).encode() + b"\n")
+    writing = _Attempt(unit, task, f"{attempt}-{uuid.uuid4().hex[:8]}")  # process ids repeat, also between machines
     try:
-        os.link(temp, unit.record(task.name))
-    except FileExistsError:
+        writing.prepare(fragments, outcomes, attempt, run_id)
+        if may_commit is not None:
+            may_commit()
+    except (DamagedBytes, FragmentGone, disk.TempRemoved):
+        writing.discard()
+        if not is_committed(unit, task.name):
+            raise
         won = False
+    except BaseException:
+        writing.discard()
+        raise
     else:
-        won = True
-        sync_folder(unit.record_dir)
-        faults.reached("record:linked")
-    temp.unlink()
-    if not won:
-        for entry in record["files"].values():
-            (unit.root / entry["temp"]).unlink(missing_ok=True)
+        won = writing.commit()
     roll_forward(unit, task.name)
     return won
 
 
-def roll_forward(unit: UnitLayout, task: str) -> dict[str, Any]:
-    """Finish the renames of a committed task and clear its journal; returns its record. Safe to repeat and to race."""
-    record: dict[str, Any] = read_json(unit.record(task))
-    for entry in record["files"].values():
-        temp, final = unit.root / entry["temp"], unit.root / entry["path"]
-        if not final.exists() or temp.exists():
-            try:
-                temp.replace(final)
-            except FileNotFoundError:
-                pass  # another process was faster
-            else:
-                sync_folder(final.parent)
-                faults.reached("commit:renamed")
-    shutil.rmtree(unit.fragment_dir(task), ignore_errors=True)
-    return record
+class _Attempt:
+    """One attempt's files of a task under their temporary names."""
+
+    def __init__(self, unit: UnitLayout, task: Task, token: str):
+        self._unit, self._task = unit, task
+        self._final = unit.record(task.name)
+        self._record, self._shard, self._index = (
+            temp_path(path, token) for path in (self._final, unit.shard(task.name), unit.index(task.name))
+        )
+        self._files: dict[str, Any] = {}
+        self._content = b""
+
+    def prepare(
+        self, fragments: Mapping[str, Fragment], outcomes: Mapping[str, Outcome], attempt: str, run_id: str
+    ) -> None:
+        """Write shard, index and record."""
+        made: dict[str, Fragment] = {}
+        if fragments:
+            made = self._write_files([fragments[key] for key in self._task.items if key in fragments])
+        record = {
+            "task": self._task.name,
+            "items": list(self._task.items),
+            "run_id": run_id,
+            "attempt": attempt,
+            "outcomes": {key: _outcome_row(key, made, outcomes) for key in self._task.items},
+            "stats": _sum_stats(made.values()),
+            "files": self._files,
+        }
+        self._content = canonical_json(record).encode() + b"\n"
+        with open_temp(self._record, "record", self._final) as file:
+            file.write(self._content)
+
+    def commit(self) -> bool:
+        """Put the record in place; False when another attempt's is there."""
+        try:
+            won = disk.link(self._record, self._final, "record") or self._is_ours()
+        except disk.TempRemoved:
+            self.discard()
+            if not is_committed(self._unit, self._task.name):
+                raise
+            return False
+        except disk.DiskError as error:
+            if error.is_certain:
+                self.discard()
+            raise
+        if won:
+            disk.sync_folder(self._final.parent)
+            faults.reached("record:linked")
+            self._check_complete()
+            disk.discard(self._record)
+        else:
+            self.discard()
+        return won
+
+    def discard(self) -> None:
+        for path in (self._record, self._shard, self._index):
+            disk.discard(path)
+
+    def _is_ours(self) -> bool:
+        """Not every file system gives a file the same number twice, so the record found there is read."""
+        with contextlib.suppress(OSError):
+            return self._final.read_bytes() == self._content
+        return False
+
+    def _check_complete(self) -> None:
+        """Take the commit back if a later run's cleaning removed shard or index before it saw the record."""
+        for entry in self._files.values():
+            temp, final = self._unit.root / entry["temp"], self._unit.root / entry["path"]
+            if not disk.is_there(temp) and not disk.is_there(final):
+                disk.discard(self._final)
+                self.discard()
+                raise disk.TempRemoved(final)
+
+    def _write_files(self, parts: Sequence[Fragment]) -> dict[str, Fragment]:
+        """Write shard and index; returns the fragments as they were found."""
+        final = self._unit.shard(self._task.name)
+        sha, offset = hashlib.sha256(), 0
+        made: dict[str, Fragment] = {}
+        items: dict[str, Any] = {}
+        with open_temp(self._shard, "shard", final) as shard:
+            for known in parts:
+                part = made[known.item] = _copy_part(known, shard, sha)
+                members = [[name, offset + at, size] for name, at, size in part.members]
+                items[part.item] = {"start": offset, "size": part.size, "digest": part.digest, "members": members}
+                offset += part.size
+            shard.write(tar.END)
+            sha.update(tar.END)
+        size = offset + len(tar.END)
+        self._files["shard"] = self._entry(final, self._shard, sha.hexdigest(), size)
+        index = canonical_json({"shard": final.name, "size": size, "items": items}).encode() + b"\n"
+        with open_temp(self._index, "index", self._unit.index(self._task.name)) as file:
+            file.write(index)
+        digest = hashlib.sha256(index).hexdigest()
+        self._files["index"] = self._entry(self._unit.index(self._task.name), self._index, digest, len(index))
+        return made
+
+    def _entry(self, path: Path, temp: Path, sha256: str, size: int) -> dict[str, Any]:
+        below = {"path": path.relative_to(self._unit.root), "temp": temp.relative_to(self._unit.root)}
+        return {name: value.as_posix() for name, value in below.items()} | {"sha256": sha256, "size": size}
 
 
-def retire_task(unit: UnitLayout, task: str, redo: Sequence[str], run_id: str) -> None:
-    """Open a committed task again because ``redo`` must be made anew or left out.
-
-    The other items' bytes go back into fragments first, so only ``redo`` is done again; the old files are kept under
-    ``retired/``. Items whose bytes are damaged are not taken over, and so are done again too.
-    """
-    record = roll_forward(unit, task)
-    if record["files"] and not find_damage(unit, record):
-        _take_over(unit, task, record, redo)
-    aside = unit.retired(run_id)
-    for path in (unit.record(task), unit.index(task), unit.shard(task)):
-        target = aside / path.parent.name / path.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            path.replace(target)
-            sync_folder(path.parent)
-            faults.reached("retire:moved")
-
-
-def _take_over(unit: UnitLayout, task: str, record: Mapping[str, Any], redo: Sequence[str]) -> None:
-    index = read_json(unit.index(task))
-    with unit.shard(task).open("rb") as shard:
-        for key, entry in index["items"].items():
-            if key in redo:
-                continue
-            members = [(name, offset - entry["start"], size) for name, offset, size in entry["members"]]
-            outcome = record["outcomes"][key]
-            path = unit.fragment(task, key)
-            was = (entry["digest"], entry["size"], members, outcome["stats"])
-            try:
-                copy_fragment(path, Fragment(path, key, outcome["inputs"], *was), shard, entry["start"])
-            except DamagedBytes as damage:
-                log.warning("%s: %s; it is made again", unit.shard(task), damage)
+def _copy_part(known: Fragment, shard: BinaryIO, sha: Any) -> Fragment:
+    """Copy an item's bytes as they lie there now: a twin may have written them anew since they were looked at."""
+    try:
+        with known.path.open("rb") as source:
+            part = load_fragment(known.path, source)
+            if part is None or part.item != known.item or part.inputs != known.inputs:
+                raise DamagedBytes(f"{known.path} has changed since it was written: {REMADE}")
+            faults.reached("shard:part")
+            source.seek(0)
+            copy_checked(source, shard, part, sha)
+    except DamagedBytes:
+        disk.discard(known.path)  # or every later run would stop here as well; the item is made again
+        raise
+    except OSError as error:
+        if error.errno in GONE:
+            raise FragmentGone(f"{known.path} was removed meanwhile; run again: {REMADE}") from error
+        raise StageError(f"cannot read {known.path} ({error.strerror}); if it stays so, remove it: {REMADE}") from error
+    return part
 
 
-def find_damage(unit: UnitLayout, record: Mapping[str, Any]) -> str:
-    """What is wrong with a committed task's files (missing, another size), empty if nothing can be seen so far."""
-    for entry in record["files"].values():
-        path, temp = unit.root / entry["path"], unit.root / entry["temp"]
-        found = path if path.exists() else temp  # the rename may still be due
-        if not found.exists():
-            return f"{entry['path']} is missing"
-        if found.stat().st_size != entry["size"]:
-            return f"{entry['path']} has {found.stat().st_size} bytes instead of {entry['size']}"
-    return ""
-
-
-def clean_dead_attempts(unit: UnitLayout) -> None:
-    """Remove temporary files that no record names. Only the holder of the folder's lock may call this."""
-    kept: set[Path] = set()
-    for path in unit.record_dir.glob("*.json"):
-        kept.update(unit.root / e["temp"] for e in read_json(path)["files"].values())
-        roll_forward(unit, path.stem)
-    for path in unit.root.rglob(f".*{TEMP_SUFFIX}"):
-        if path not in kept:
-            path.unlink(missing_ok=True)
-
-
-def save_tasks(unit: UnitLayout, tasks: Sequence[Task]) -> None:
-    """Write the folder's list of tasks; it only ever grows."""
-    rows = [{"name": t.name, "items": list(t.items), "weight": t.weight} for t in tasks]
-    write_json(unit.tasks, {"tasks": rows}, "tasks")
-
-
-def load_tasks(unit: UnitLayout) -> list[Task]:
-    if not unit.tasks.exists():
-        return []
-    rows = read_json(unit.tasks)["tasks"]
-    return [Task(row["name"], tuple(row["items"]), row["weight"]) for row in rows]
-
-
-def load_records(unit: UnitLayout) -> dict[str, dict[str, Any]]:
-    """The records of all committed tasks by task name."""
-    return {path.stem: read_json(path) for path in sorted(unit.record_dir.glob("*.json"))}
-
-
-def _outcome_row(key: str, fragments: Mapping[str, Fragment], outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
-    if key in fragments:
-        done = fragments[key]
+def _outcome_row(key: str, made: Mapping[str, Fragment], outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+    if key in made:
+        done = made[key]
         return {"status": Status.DONE, "inputs": done.inputs, "digest": done.digest, "stats": done.stats}
     outcome = outcomes[key]
     return {"status": outcome.status, "inputs": outcome.inputs, "reason": outcome.reason, "message": outcome.message}
 
 
-def _sum_stats(fragments: Any) -> dict[str, float]:
+def _sum_stats(fragments: Iterable[Fragment]) -> dict[str, float]:
     total: dict[str, float] = {}
     for fragment in fragments:
         for name, value in fragment.stats.items():
             total[name] = total.get(name, 0) + value
     return total
-
-
-def _write_files(unit: UnitLayout, task: Task, made: Sequence[Fragment], attempt: str) -> dict[str, Any]:
-    """Write shard and index under this attempt's names; returns their entries for the record."""
-    shard_temp = temp_path(unit.shard(task.name), attempt)
-    sha, offset = hashlib.sha256(), 0
-    items: dict[str, Any] = {}
-    with open_temp(shard_temp, "shard") as shard:
-        for part in made:
-            with part.path.open("rb") as source:
-                try:
-                    copy_checked(source, shard, part, sha)
-                except DamagedBytes:
-                    part.path.unlink()  # or every later run would stop here as well; the item is made again
-                    raise
-            members = [[name, offset + at, size] for name, at, size in part.members]
-            items[part.item] = {"start": offset, "size": part.size, "digest": part.digest, "members": members}
-            offset += part.size
-        shard.write(tar.END)
-        sha.update(tar.END)
-    index_temp = temp_path(unit.index(task.name), attempt)
-    index = (
-        canonical_json({"shard": unit.shard(task.name).name, "size": offset + len(tar.END), "items": items}).encode()
-        + b"\n"
-    )
-    with open_temp(index_temp, "index") as file:
-        file.write(index)
-    entries = {
-        "shard": (unit.shard(task.name), shard_temp, sha.hexdigest(), offset + len(tar.END)),
-        "index": (unit.index(task.name), index_temp, hashlib.sha256(index).hexdigest(), len(index)),
-    }
-    return {
-        name: {"path": _below(unit, path), "temp": _below(unit, temp), "sha256": sha256, "size": size}
-        for name, (path, temp, sha256, size) in entries.items()
-    }
-
-
-def _below(unit: UnitLayout, path: Path) -> str:
-    return path.relative_to(unit.root).as_posix()

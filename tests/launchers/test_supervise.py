@@ -12,7 +12,9 @@ import time
 
 import pytest
 
-from launchers.supervise import Limits, Supervisor, child_environment
+from launchers.child import child_environment
+from launchers.life import End, Life, Place
+from launchers.supervise import Limits, Stopped, Supervisor
 from mmassist.core.errors import StageError
 from mmassist.io.layout import UnitLayout
 from mmassist.io.ledger import load_outcomes
@@ -24,7 +26,9 @@ ledger, kept = pathlib.Path(sys.argv[1]), set()
 def say(**event): print(json.dumps(event), flush=True)
 def settled():
     rows = [json.loads(l) for p in ledger.glob("*.jsonl") for l in p.read_text().splitlines()]
-    return {r["item"] for r in rows}
+    return {r["item"] for r in rows if r["reason"] != "crash" or r["attempt"] == 2} | kept
+def tried():
+    return {json.loads(l)["item"] for p in ledger.glob("*.jsonl") for l in p.read_text().splitlines()}
 for line in sys.stdin:
     words = line.split()
     if words[0] == "stop": break
@@ -32,9 +36,12 @@ for line in sys.stdin:
     todo = [i for i in items if i not in settled()]
     careful = words[2:] == ["careful"]
     for batch in ([[i] for i in todo] if careful else [todo] if "together" in task else [[i] for i in todo]):
-        for item in batch: say(event="start", item=item, task=task, attempt=1, inputs="x")
+        for item in batch:
+            again = item in tried()
+            say(event="start", item=item, task=task, attempt=2 if again else 1, inputs="x", again=again)
         for item in batch:
             if item.startswith("crash"): os.kill(os.getpid(), 11)
+            if item.startswith("unlucky") and item not in tried(): os.kill(os.getpid(), 9)
             if item.startswith("hang"): time.sleep(60)
             if item.startswith("grow"): hog = b"x" * 400_000_000; time.sleep(60)
             if item.startswith("slow"): time.sleep(0.5)
@@ -56,8 +63,12 @@ def supervise(tmp_path, tasks, workers=1, worker=WORKER, **limits):
         return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
 
     bounds = Limits(**({"item_timeout_s": 30, "memory_bytes": 2**30, "max_fail_ratio": 0.2, "grace_s": 2} | limits))
-    supervisor = Supervisor(unit, "run", 0, tasks, workers, bounds, spawn, events.append)
-    supervisor.run()
+    life = Life(tmp_path / "life.json", Place("toy"))
+    supervisor = Supervisor(unit, "run", 0, tasks, workers, bounds, spawn, events.append, life)
+    try:
+        supervisor.run()
+    finally:
+        life.finish(End.COMPLETED)
     done = sorted(e["item"] for e in events if e["event"] == "item" and e["status"] == "done")
     return done, load_outcomes(unit.ledger_dir)
 
@@ -71,8 +82,24 @@ def test_a_crash_is_one_row_and_the_rest_of_the_task_is_done(tmp_path):
     done, outcomes = supervise(tmp_path, ["a+crash1+b", "c"])
     assert set(done) == {"a", "b", "c"}
     (row,) = outcomes.values()
-    assert (row.item, row.reason) == ("crash1", "crash")
+    assert (row.item, row.reason, row.attempt) == ("crash1", "crash", 2)
     assert row.message == "the worker process died by signal SIGSEGV while working on it"
+
+
+def test_an_item_under_which_one_worker_was_killed_gets_a_second_chance(tmp_path):
+    done, outcomes = supervise(tmp_path, ["a+unlucky1+b"])
+    assert set(done) == {"a", "b", "unlucky1"}
+    assert outcomes["unlucky1"].attempt == 1 and "SIGKILL" in outcomes["unlucky1"].message  # the attempt is on record
+    life = json.loads((tmp_path / "life.json").read_text())
+    assert life["crashes"] == 1 and life["items"]["failed"] == 0 and life["in_hand"] == []
+
+
+def test_the_life_counts_what_was_done(tmp_path):
+    supervise(tmp_path, ["crash1+fail1", "b"], max_fail_ratio=1.0)
+    life = json.loads((tmp_path / "life.json").read_text())
+    assert (life["tasks"], life["committed"], life["crashes"]) == (2, 2, 2)
+    assert life["items"] == {"done": life["items"]["done"], "failed": 2, "skipped": 0, "blocked": 0}
+    assert life["end"] == "completed" and life["ended"]
 
 
 def test_of_several_items_in_hand_only_the_deadly_one_is_blamed(tmp_path):
@@ -118,10 +145,35 @@ def test_a_warning_signal_lets_items_in_hand_finish_and_hands_out_nothing_more(t
     assert time.monotonic() - began < 10
 
 
+def test_a_requeue_signal_is_told_apart_from_a_stop(tmp_path):
+    threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGUSR2)).start()
+    with pytest.raises(Stopped) as stopped:
+        supervise(tmp_path, [f"slow{i}" for i in range(40)])
+    assert stopped.value.number == signal.SIGUSR2
+
+
+def test_a_signal_that_comes_when_all_is_done_stops_nothing(tmp_path):
+    threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGUSR2)).start()
+    done, _ = supervise(tmp_path, ["slow1+slow2+slow3+slow4"])  # the worker of this test finishes its task
+    assert len(done) == 4
+
+
 def test_children_share_the_gpus_without_overlap(tmp_path, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     shares = [child_environment(i, 2, 8, tmp_path)["CUDA_VISIBLE_DEVICES"] for i in range(2)]
     assert shares == ["0,1,2,3", "4,5,6,7"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
     assert [child_environment(i, 2, 2, tmp_path)["CUDA_VISIBLE_DEVICES"] for i in range(2)] == ["5", "7"]
-    assert json.dumps(child_environment(0, 1, 0, tmp_path)).find("CUDA") == -1
+    assert "CUDA_VISIBLE_DEVICES" not in child_environment(0, 1, 0, tmp_path)
+
+
+def test_a_lone_worker_does_not_take_the_gpus_of_those_there_is_no_work_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4,5,6,7")
+    assert child_environment(0, 8, 8, tmp_path)["CUDA_VISIBLE_DEVICES"] == "0"
+
+
+def test_children_have_caches_and_temporary_folders_of_their_own(tmp_path):
+    names = ("TMPDIR", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "VLLM_CACHE_ROOT", "CUDA_CACHE_PATH")
+    made = [child_environment(i, 8, 8, tmp_path)[name] for i in range(8) for name in names]
+    assert len(set(made)) == len(made)
+    assert (tmp_path / "worker-7" / "tmp").is_dir()

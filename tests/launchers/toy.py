@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 from launchers.compose import Command
 from launchers.jobs import Job
 from launchers.plan import UnitPlan, plan_unit, select_items
-from launchers.prepare import apply_plan, bundle_tasks, write_elements
+from launchers.prepare import apply_plan, write_elements
 from launchers.work import FailureGauge, TaskRunner
+from launchers.worker import load_element
 from launchers.workspace import Workspace
 from mmassist.core.errors import Blocked, ItemError, Kind, Skip
 from mmassist.core.item import Drop, Item, ItemKind, Listing
@@ -22,6 +23,7 @@ from mmassist.core.stage import Outputs, Stage
 from mmassist.core.stage_config import StageConfig
 from mmassist.io.layout import Layout, UnitLayout
 from mmassist.io.ledger import load_outcomes
+from mmassist.io.lock import FolderLock
 from mmassist.io.reader import UnitReader
 from mmassist.io.shard import clean_dead_attempts, load_tasks
 
@@ -110,18 +112,18 @@ class ToySource:
         workspace = Workspace(job.stage, {}, self.layout.data_root)
         plan = plan_unit(job, selection, workspace)
         apply_plan(self.layout, job, plan, run_id)
-        bundles = bundle_tasks(plan, 1)
+        bundles = [plan.waiting()]
         write_elements(run, job, plan, selection, bundles, run_id)
         context = ToyContext(self.texts, workspace)
         made = ToyRun(plan, context.processed)
         config = {"run_id": run_id, "name": job.name}
-        gauge = FailureGauge(0.2)
-        runner = TaskRunner(job.stage, context, self.layout, self.unit, run, config, run_id, made.events.append, gauge)
-        import json
-
-        for index in range(len(bundles)):
-            for row in json.loads(run.element(job.name, index).read_text())["tasks"]:
-                asyncio.run(runner.run_task(row))
+        gauge, report = FailureGauge(0.2), made.events.append
+        lock = FolderLock(self.unit.lock, run_id)
+        lock.acquire()
+        runner = TaskRunner(job.stage, context, self.layout, self.unit, run, config, run_id, "n1", report, gauge)
+        for row in load_element(run, job.name, 0):
+            asyncio.run(runner.run_task(row))
+        lock.release()
         return made
 
     def made(self) -> dict[str, str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from launchers.compose import compose_command
+from launchers.division import divide
 from launchers.execute import Execution
 from launchers.jobs import resolve_jobs
 from launchers.prepare import assign_sides
@@ -81,9 +82,10 @@ def iter_report(root: Path, count: int, stage: str) -> Iterator[str]:
     yield timed("check", lambda: execution.plan(job))
     lock = FolderLock(job.unit.lock, "run")
     lock.acquire()
-    yield timed("prepare", lambda: execution.prepare(job, lock, rebuild=False, num_elements=64))
+    selection, plan = results["check"]
+    bundles, _ = results["divide"] = divide(job, plan.waiting(), None)
+    yield timed("prepare", lambda: execution.prepare(job, lock, False, selection, plan, bundles))
     lock.release()
-    plan, bundles = results["prepare"]
     yield f"total     {total:7.2f} s, peak {_peak_mb():.0f} MB: {plan.num_items} items in {len(plan.tasks)} tasks, "
     yield f"          {len(bundles)} elements; again, with nothing done yet:"
     yield timed("again", lambda: execution.plan(job))

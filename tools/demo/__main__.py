@@ -6,7 +6,8 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from rich.progress import track
 from launchers.run import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USER, main
 from mmassist.core.config import nearest
 from mmassist.core.errors import ConfigError
+from tools.demo import cluster
 from tools.demo.publication import list_publications, publish, write_publication
 from tools.demo.sample import DATASETS, make_sample
 from tools.demo.summary import iter_report, load_totals
@@ -31,13 +33,18 @@ SETTINGS = (
 )
 
 
-def run_demo(root: Path, datasets: Sequence[str] = DATASETS) -> int:
+def run_demo(
+    root: Path,
+    datasets: Sequence[str] = DATASETS,
+    settings: Sequence[str] = SETTINGS,
+    launch: Callable[[Sequence[str]], int] = main,
+) -> int:
     """Run the demonstration below ``root``; returns an exit code as ``launchers.run`` does."""
     root.mkdir(parents=True, exist_ok=True)
     os.environ["DATA_ROOT_DIR"] = str(root)
     begin = time.monotonic()
     names = ",".join(datasets)
-    words = ("stage=extract,generate,judge,split,encode,pack", f"dataset={names}", *SETTINGS)
+    words = ("stage=extract,generate,judge,split,encode,pack", f"dataset={names}", *settings)
     try:
         is_new = _make(root, datasets)
     except ConfigError as error:
@@ -45,7 +52,7 @@ def run_demo(root: Path, datasets: Sequence[str] = DATASETS) -> int:
         return EXIT_USER
     print(f"sample: {'made' if is_new else 'is there'} in {_shown(root)}/datasets, invented tasks on numbered pictures")
     print(f"running: DATA_ROOT_DIR={_shown(root)} {_python()} -m launchers.run {' '.join(words)}", flush=True)
-    code = main(words)
+    code = launch(words)
     if code not in (EXIT_OK, EXIT_FAILED):
         return code
     print("\n".join(iter_report(load_totals(words), Path.cwd())))
@@ -86,22 +93,37 @@ def _python() -> str:
     return _shown(Path(sys.executable)) if ".venv" in sys.executable else "python"
 
 
-def _parse() -> tuple[Path, list[str]]:
+def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.demo", description=__doc__)
-    parser.add_argument("--root", type=Path, default=REPOSITORY / "demo_data", help="folder of the sample and outputs")
+    folder = REPOSITORY / "demo_data"
+    parser.add_argument(
+        "--root", type=Path, help=f"folder of the sample and outputs ({folder}, with --slurm its slurm/)"
+    )
     choices = sorted({*DATASETS, *list_publications()})
     parser.add_argument("--dataset", default=",".join(DATASETS), help=f"sources, with commas: {', '.join(choices)}")
+    parser.add_argument("--slurm", action="store_true", help="on a private SLURM, started and stopped for it")
+    parser.add_argument("--keep", action="store_true", help="with --slurm: do not stop it at the end")
     arguments = parser.parse_args()
-    datasets = list(dict.fromkeys(arguments.dataset.split(",")))
-    for name in datasets:
+    if arguments.keep and not arguments.slurm:
+        parser.error("--keep needs --slurm")
+    arguments.root = (arguments.root or (folder / "slurm" if arguments.slurm else folder)).resolve()
+    arguments.dataset = list(dict.fromkeys(arguments.dataset.split(",")))
+    for name in arguments.dataset:
         if name not in choices:
             parser.error(f"--dataset {name}: there is no sample of it.{nearest(name, choices)}")
-    return arguments.root.resolve(), datasets
+    return arguments
+
+
+def _main() -> int:
+    words = _parse()
+    if not words.slurm:
+        return run_demo(words.root, words.dataset)
+    return run_demo(words.root, words.dataset, cluster.SETTINGS, partial(cluster.run_on_slurm, keep=words.keep))
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(run_demo(*_parse()))
+        sys.exit(_main())
     except KeyboardInterrupt:
         print("\nstopped; what is finished is kept, the same command goes on from here", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)

@@ -41,7 +41,7 @@ def test_jobs_hold_a_lock_until_none_of_them_exists(tmp_path):
     path = tmp_path / "lock"
     lock = FolderLock(path, "run-1")
     lock.acquire()
-    lock.hand_over(["17", "18"])
+    lock.hand_over(["17", "18"], "/runs/r/code")
     with pytest.raises(Locked, match="jobs 17, 18"):
         FolderLock(path, "run-2", lambda jobs: True).acquire()
     FolderLock(path, "run-2", lambda jobs: False).acquire()

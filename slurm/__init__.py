@@ -1,0 +1,1 @@
+"""Notes on sites, and a private SLURM to try things on."""
