@@ -108,9 +108,10 @@ def parse_controller(config: str, partitions: str, nodes: str) -> Controller:
     values = {key.strip(): value.strip() for key, _, value in lines}
     enforced = values.get("EnforcePartLimits", "NO").upper()
     most_memory = _limit(values.get("MaxMemPerNode", ""))
+    longest_array = _limit(values.get("MaxArraySize", ""))
     return Controller(
         version=values.get("SLURM_VERSION", ""),
-        max_array_size=max(1, _limit(values.get("MaxArraySize", "")) or 1),
+        max_array_size=1001 if longest_array is None else max(1, longest_array),  # 0: no arrays
         max_job_count=_limit(values.get("MaxJobCount", "")) or 10000,
         accounting=_plugin(values.get("AccountingStorageType", "")),
         enforces_accounts="associations" in values.get("AccountingStorageEnforce", "").lower(),

@@ -115,7 +115,7 @@ class LifeRecord:
 class Evidence:
     """All that is known of one element.
 
-    ``queue`` and ``account`` are None where SLURM has no row of it; whether it was asked at all is said apart.
+    ``queue`` and ``account`` are None where SLURM has no row of it; whether the queue answered at all is said apart.
     ``is_process_alive`` is for work outside SLURM: None where the process cannot be seen from here.
     """
 
@@ -123,7 +123,6 @@ class Evidence:
     queue: QueueRow | None = None
     account: AccountRow | None = None
     is_queue_known: bool = True
-    is_account_known: bool = True
     is_cluster_job: bool = True
     is_process_alive: bool | None = None
     keeps_lives: bool = True  # runs of older versions did not

@@ -1,7 +1,7 @@
 """Whether a site can ever give what a job asks for, told before submission.
 
-SLURM accepts some impossible requests and lets them wait for ever (a time limit above the partition's, too many CPUs
-with ``--exclusive``, an account that the partition does not take), and its refusals name no setting.
+Unless a site sets EnforcePartLimits, SLURM accepts some impossible requests and lets them wait for ever (a time limit
+or CPUs above the partition's, an account that it does not take), and its refusals name no setting.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from tests.e2e.cluster import (
 from tests.e2e.commands import ALL_STAGES, SMALL_TASKS, contents, fresh_copy, run
 
 pytestmark = pytest.mark.usefixtures("private_slurm")
-EXTRACT = ("stage=extract", "dataset=holoassist", *SMALL_TASKS, "extract.num_workers=1")
+EXTRACT = ("stage=extract", "dataset=holoassist", *SMALL_TASKS, "extract.num_workers=1", "cluster.max_running=1")
 
 
 def made_of(finished, *folders):
@@ -40,10 +40,10 @@ def made_of(finished, *folders):
 
 @pytest.fixture
 def at_work(sources, tmp_path):
-    """A run of extract whose workers are halted after two items: its root, receipt and life."""
+    """A run of extract, one element of one worker, that is halted after its first item: its root, receipt and life."""
     root = fresh_copy(sources, tmp_path / "root")
     receipt = submit(root, *EXTRACT)
-    return root, receipt, catch_at_work(root, receipt, "extract", least=2)
+    return root, receipt, catch_at_work(root, receipt, "extract", least=1)
 
 
 def items_done_twice(root, stage="frames"):

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from launchers.collector import paused_collector
 from mmassist.io.layout import Layout, RunLayout, UnitLayout
 from tools.status.report import Choice, Report, make_report
 from tools.status.row import report_row
@@ -98,7 +99,8 @@ def iter_looks(root: Path, num_looks: int) -> Iterator[str]:
     """Look and yield one line each."""
     for number in range(1, num_looks + 1):
         begin = time.perf_counter()
-        report: Report = make_report(Layout(root), Choice())
+        with paused_collector():  # as the command does
+            report: Report = make_report(Layout(root), Choice())
         seconds = time.perf_counter() - begin
         items = report_row(report)["units"][0]["items"]
         yield f"look {number}: {seconds:.2f} s, {items}"

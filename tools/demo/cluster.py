@@ -72,9 +72,8 @@ def _submit_and_wait(cluster: Cluster, words: Sequence[str], layout: Layout) -> 
     if not names:
         return code
     variables = {**cluster.environment(), "DATA_ROOT_DIR": str(layout.data_root)}
-    print("look at it from another shell:")
-    print(f"  export {' '.join(f'{name}={value}' for name, value in variables.items())}")
-    print(f"  squeue; python -m tools.status {receipt['run_id']}", flush=True)
+    print("look at it from another shell: squeue, and the commands above, after")
+    print(f"  export {' '.join(f'{name}={value}' for name, value in variables.items())}", flush=True)
     states = wait_until_over(cluster, list(names))
     if states is None:
         return EXIT_FAILED

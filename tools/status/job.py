@@ -200,7 +200,6 @@ def _judge(row: JobRow, lives: Lives, cluster: Cluster, reader: Reader) -> JobSt
             queue=queue,
             account=account,
             is_queue_known=cluster.is_queue_known,
-            is_account_known=cluster.is_accounting_known,
             is_cluster_job=row.is_cluster_job,
             is_process_alive=None if row.is_cluster_job else _is_alive(row, life),
             keeps_lives=row.keeps_lives,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from launchers.slurm.controller import ask_controller, parse_controller, parse_gpus, parse_minutes
@@ -26,18 +24,18 @@ SLURM_VERSION           = 23.11.4
 Slurmctld(primary) at head is UP
 """
 PARTITIONS = (
-    "PartitionName=gpu AllowGroups=ALL AllowAccounts=lab,core DenyQos=tiny Default=YES DefaultTime=01:00:00 GraceTime=60 "
-    "MaxNodes=UNLIMITED MaxTime=2-00:30:00 MinNodes=0 MaxCPUsPerNode=96 Nodes=g[1-2] PreemptMode=REQUEUE State=UP "
-    "TotalCPUs=384 TotalNodes=2 MaxMemPerNode=1000000\n"
+    "PartitionName=gpu AllowGroups=ALL AllowAccounts=lab,core DenyQos=tiny Default=YES DefaultTime=01:00:00 "
+    "GraceTime=60 MaxNodes=UNLIMITED MaxTime=2-00:30:00 MinNodes=0 MaxCPUsPerNode=96 Nodes=g[1-2] PreemptMode=REQUEUE "
+    "State=UP TotalCPUs=384 TotalNodes=2 MaxMemPerNode=1000000\n"
     "PartitionName=old AllowGroups=ALL DenyAccounts=guest AllowQos=long Default=NO MaxTime=UNLIMITED State=INACTIVE "
     "TotalNodes=0 MaxMemPerCPU=4000\n"
 )
 NODES = (
     "NodeName=g1 Arch=x86_64 CoresPerSocket=48 CPUAlloc=0 CPUEfctv=188 CPUTot=192 CPULoad=1.2 "
     "AvailableFeatures=h100,ib,reboot ActiveFeatures=h100,ib Gres=gpu:h100:8(S:0-1,3),mps:h100:400 NodeAddr=g1 "
-    "OS=Linux 5.14.0 #1 SMP State=odd RealMemory=2063000 AllocMem=0 CoreSpecCount=2 MemSpecLimit=8192 State=MIXED+PLANNED "
-    "ThreadsPerCore=2 Partitions=gpu,old BootTime=2026-01-01T00:00:00 CfgTRES=cpu=192,gres/gpu=8 AllocTRES= "
-    "Reason=watch State=DOWN and Gres=gpu:1 [root@2026]\n"
+    "OS=Linux 5.14.0 #1 SMP State=odd RealMemory=2063000 AllocMem=0 CoreSpecCount=2 MemSpecLimit=8192 "
+    "State=MIXED+PLANNED ThreadsPerCore=2 Partitions=gpu,old BootTime=2026-01-01T00:00:00 CfgTRES=cpu=192,gres/gpu=8 "
+    "AllocTRES= Reason=watch State=DOWN and Gres=gpu:1 [root@2026]\n"
     "NodeName=g2 Arch=x86_64 CPUTot=64 AvailableFeatures=(null) ActiveFeatures=(null) Gres=(null) RealMemory=256000 "
     "State=DOWN*+DRAIN Partitions=gpu\n"
     "\n"
@@ -76,11 +74,10 @@ def test_what_is_absent_is_no_limit():
     assert site.nodes[0].cpus == 0 and site.nodes[0].gpus == {}
 
 
-def test_arrays_may_be_switched_off():
-    assert parse_controller("MaxArraySize = 1\n", "", "").max_array_size == 1
-    assert parse_controller("MaxMemPerNode = 5000\n", "PartitionName=a MaxMemPerNode=UNLIMITED\n", "").partitions[
-        0
-    ].max_mem_per_node_mb == (5000)
+def test_limits_of_the_whole_site_count():
+    assert parse_controller("MaxArraySize = 0\n", "", "").max_array_size == 1  # no arrays at all
+    site = parse_controller("MaxMemPerNode = 5000\n", "PartitionName=a MaxMemPerNode=UNLIMITED\n", "")
+    assert site.partitions[0].max_mem_per_node_mb == 5000
 
 
 @pytest.mark.parametrize(
@@ -121,15 +118,6 @@ def test_a_node_works_or_not(state, is_working):
     assert make_node(state=state).is_working is is_working
 
 
-def test_ten_thousand_nodes_are_read_at_once():
-    line = NODES.splitlines()[0]
-    text = "\n".join(line.replace("NodeName=g1", f"NodeName=g{number}") for number in range(10_000))
-    started = time.process_time()
-    site = parse_controller(CONFIG, PARTITIONS, text)
-    assert time.process_time() - started < 2
-    assert len(site.nodes_of("gpu")) == 10_000
-
-
 def write_scontrol(folder, monkeypatch, script):
     (folder / "scontrol").write_text(f"#!/bin/sh\n{script}\n")
     (folder / "scontrol").chmod(0o755)
@@ -146,7 +134,7 @@ def test_a_controller_that_is_down_is_told_in_its_own_words(tmp_path, monkeypatc
 
 def test_a_controller_that_never_answers_is_not_waited_for(tmp_path, monkeypatch):
     write_scontrol(tmp_path, monkeypatch, "exec sleep 600")
-    with pytest.raises(ConfigError, match="did not answer 'scontrol show config' within 0.2 s"):
+    with pytest.raises(ConfigError, match=r"did not answer 'scontrol show config' within 0\.2 s"):
         ask_controller(timeout_s=0.2)
 
 

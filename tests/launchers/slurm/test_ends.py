@@ -51,7 +51,7 @@ CASES = [
     ("cancelled", Evidence(life("stopped"), account=account("CANCELLED")), End.CANCELLED),
     ("memory", Evidence(life(), account=account("OUT_OF_MEMORY")), End.OUT_OF_MEMORY),
     ("node", Evidence(life(), account=account("NODE_FAIL")), End.NODE_FAILURE),
-    ("the queue alone knows", Evidence(life(), queue("TIMEOUT"), is_account_known=False), End.TIME_LIMIT),
+    ("the queue alone knows", Evidence(life(), queue("TIMEOUT")), End.TIME_LIMIT),
     ("the accounting is late", Evidence(life(), queue("NODE_FAIL"), account("RUNNING")), End.NODE_FAILURE),
     ("forgotten by the controller", Evidence(life(), account=account("RUNNING")), End.LOST),
     ("forgotten before it began", Evidence(account=account("PENDING")), End.LOST),
@@ -59,14 +59,14 @@ CASES = [
     ("a run of an older version", Evidence(keeps_lives=False), End.UNKNOWN),
     ("completed by an older version", Evidence(account=account("COMPLETED"), keeps_lives=False), End.COMPLETED),
     ("exit 0 in the middle", Evidence(life(), account=account("COMPLETED")), End.LOST),
-    ("silent", Evidence(life(), is_account_known=False), End.LOST),
-    ("not silent yet", Evidence(life(updated=FRESH), is_account_known=False), End.RUNNING),
-    ("a start that never came", Evidence(life("requeued"), is_account_known=False), End.LOST),
-    ("stopped", Evidence(life("stopped"), is_account_known=False), End.CANCELLED),
-    ("cannot ask, alive", Evidence(life(updated=FRESH), is_queue_known=False, is_account_known=False), End.RUNNING),
-    ("cannot ask, silent", Evidence(life(), is_queue_known=False, is_account_known=False), End.LOST),
-    ("cannot ask, not begun", Evidence(is_queue_known=False, is_account_known=False), End.PENDING),
-    ("cannot ask, requeued", Evidence(life("requeued"), is_queue_known=False, is_account_known=False), End.REQUEUED),
+    ("silent", Evidence(life()), End.LOST),
+    ("not silent yet", Evidence(life(updated=FRESH)), End.RUNNING),
+    ("a start that never came", Evidence(life("requeued")), End.LOST),
+    ("stopped", Evidence(life("stopped")), End.CANCELLED),
+    ("cannot ask, alive", Evidence(life(updated=FRESH), is_queue_known=False), End.RUNNING),
+    ("cannot ask, silent", Evidence(life(), is_queue_known=False), End.LOST),
+    ("cannot ask, not begun", Evidence(is_queue_known=False), End.PENDING),
+    ("cannot ask, requeued", Evidence(life("requeued"), is_queue_known=False), End.REQUEUED),
     ("controller down, running", Evidence(account=account("RUNNING"), is_queue_known=False), End.RUNNING),
     ("controller down, over", Evidence(life(), account=account("TIMEOUT"), is_queue_known=False), End.TIME_LIMIT),
     ("process alive", Evidence(life(), is_cluster_job=False, is_process_alive=True), End.RUNNING),
@@ -90,9 +90,9 @@ def test_the_words_say_what_is_known() -> None:
     killed = classify(Evidence(account=account("FAILED", 0, 9)), NOW)
     assert killed.message == "it died without a word (signal 9)"
     assert classify(Evidence(queue=queue("PENDING", "QOSMaxWallDurationPerJobLimit")), NOW).message.startswith("QOSMax")
-    blind = classify(Evidence(life(updated=FRESH), is_queue_known=False, is_account_known=False), NOW)
+    blind = classify(Evidence(life(updated=FRESH), is_queue_known=False), NOW)
     assert (blind.as_of, blind.message) == (FRESH, "SLURM cannot be asked")
-    silent = classify(Evidence(life(), is_account_known=False), NOW)
+    silent = classify(Evidence(life()), NOW)
     assert silent.as_of == OLD and "SLURM does not list it" in silent.message
 
 
@@ -116,7 +116,6 @@ evidences = st.builds(
     queue=queues,
     account=accounts,
     is_queue_known=st.booleans(),
-    is_account_known=st.booleans(),
     keeps_lives=st.booleans(),
 )
 
