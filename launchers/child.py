@@ -66,10 +66,13 @@ def scratch_folder(parent: str | None, prefix: str) -> Iterator[Path]:
     Raises StageError when there is no such parent.
     """
     above = Path(os.path.expandvars(parent)) if parent else Path(tempfile.gettempdir())
-    if not above.is_dir():
-        raise StageError(f"cluster.scratch_dir is {parent!r}, which is no folder on {socket.gethostname()}")
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=above, ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=prefix, dir=above, ignore_cleanup_errors=True)
+    except OSError as error:
+        where = f"cluster.scratch_dir is {str(above)!r} on {socket.gethostname()}"
+        raise StageError(f"{where}, where no folder can be made: {error.strerror}") from error
+    with folder as path:
+        yield Path(path)
 
 
 def count_gpus() -> int:

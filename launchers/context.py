@@ -51,7 +51,7 @@ class RuntimeContext:
         self.data_root, self.compat = data_root, compat
         self.statistics: Counter[str] = Counter()
         self._stage, self._unit, self._sections, self._sides = stage, unit, sections, sides
-        self._workspace = Workspace(stage, upstream, data_root)
+        self._workspace = Workspace(stage, upstream, data_root, is_listing_late=True)
 
     @cached_property
     def adapter(self) -> Adapter:

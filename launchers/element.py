@@ -25,9 +25,10 @@ from mmassist.core.errors import StageError
 from mmassist.io.layout import RunLayout, UnitLayout
 
 log = logging.getLogger(__name__)
-RECEIPT_WAIT_S = 600.0  # a submission of many stages and sources takes seconds
+RECEIPT_WAIT_S = 120.0  # without a sign of life; a file server may show each of them a minute late
 COMMIT_MARGIN_S = 30.0  # of the time between the warning and the kill, for commits and the requeue itself
 REQUEUE_TRIES = 5
+KILL_WAIT_S = 600.0  # longer than sites wait between SIGTERM and SIGKILL, be it scancel's KillWait or a GraceTime
 MAX_NAMED = 5  # tasks named in a message
 
 
@@ -69,6 +70,8 @@ class ElementRun:
         except Stopped as stopped:
             end, message = End.STOPPED, f"stopped by {stopped.number.name}"
             if stopped.number != REQUEUE_SIGNAL:
+                life.finish(end, message)
+                _wait_to_be_killed()
                 raise StageError(message) from stopped
             if place.start >= self.resources.max_requeues:
                 end = End.FAILED
@@ -156,6 +159,11 @@ def _requeue(job_id: str) -> None:
         log.warning("%s: %s", " ".join(words), done.stderr.strip())
         time.sleep(2)  # a controller that is busy or being restarted
     raise StageError(f"SLURM does not start {job_id} again: {done.stderr.strip()}; run the same command to go on")
+
+
+def _wait_to_be_killed() -> None:
+    """Stay until SLURM ends the job: a preempted one that ends by itself before that is not started again."""
+    time.sleep(KILL_WAIT_S)
 
 
 def _limit(place: Place, resources: Resources) -> str:

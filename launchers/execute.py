@@ -18,6 +18,7 @@ from launchers.life import End, Life, Place
 from launchers.plan import Selection, UnitPlan, plan_unit, select_items
 from launchers.prepare import Sides, apply_plan, move_aside, write_elements
 from launchers.progress import JobProgress
+from launchers.slurm.queue import are_alive
 from launchers.supervise import Limits, Supervisor
 from launchers.work import Report
 from launchers.worker import JsonLog, Worker, root_logging
@@ -69,7 +70,7 @@ class Execution:
 
     def run_job(self, job: Job, rebuild: bool) -> JobResult:
         """Plan and run one job. Raises ConfigError (Locked) when another run holds its folder."""
-        lock = FolderLock(job.unit.lock, self.run_id)
+        lock = FolderLock(job.unit.lock, self.run_id, are_alive)
         lock.acquire()
         try:
             selection, plan = self.plan(job, rebuild)

@@ -120,7 +120,7 @@ class Life:
         try:
             write_json(self._path, self._row, "life")
         except (OSError, StageError) as error:
-            log.warning("cannot write %s: %s", self._path, error)
+            log.warning("%s", error)
 
 
 def _now() -> str:

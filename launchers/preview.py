@@ -12,7 +12,7 @@ from launchers.rates import Expectation, default_rate, expect, load_rates
 from launchers.slurm.request import Request
 from launchers.slurm.script import render_script
 from mmassist.core.stage import Task
-from mmassist.io.layout import Layout
+from mmassist.io.layout import Layout, RunLayout
 
 
 def iter_preview(
@@ -69,8 +69,8 @@ def _iter_work(layout: Layout, job: Job, tasks: Sequence[Task], max_array_size: 
         arrays = ", ".join(_array(window) for window in windows)
         together = request.cluster.max_running
         yield f"  elements: {len(bundles)} of {workers} workers, {together} at once; arrays: {arrays}"
-        folder = layout.run("RUN").slurm_dir(job.name)  # there is no run yet to name
-        yield from (f"  | {line}" for line in _script(request, windows[0], str(folder)) if line)
+        run = layout.run("RUN")  # there is none yet to name
+        yield from (f"  | {line}" for line in _script(request, windows[0], run, job.name) if line)
 
 
 def _cost(expected: Expectation, launcher: str) -> str:
@@ -86,5 +86,6 @@ def _array(window: Window) -> str:
     return f"0-{window.count - 1}%{window.max_running}{after}"
 
 
-def _script(request: Request, window: Window, folder: str) -> list[str]:
-    return render_script(request.parameters(window.max_running, []), window.count, folder).splitlines()
+def _script(request: Request, window: Window, run: RunLayout, job: str) -> list[str]:
+    parameters = request.parameters(window.max_running, [], str(run.code))
+    return render_script(parameters, window.count, str(run.slurm_dir(job))).splitlines()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
 import socket
 import sys
+import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from mmassist.io.atomic import read_json, write_json
 from mmassist.io.layout import Layout, RunLayout
 
 SNAPSHOT = ("conf", "launchers", "mmassist")
+SIGN_EVERY_S = 5.0
 
 
 def new_run(layout: Layout) -> tuple[str, RunLayout]:
@@ -32,10 +35,17 @@ def new_run(layout: Layout) -> tuple[str, RunLayout]:
 
 
 def snapshot_code(run: RunLayout) -> None:
-    """Copy the code and configs, so that queued elements and replaced workers run what was started."""
+    """Copy the code and configs, so that queued elements and replaced workers run what was started.
+
+    Raises StageError.
+    """
     source = Path(__file__).resolve().parent.parent
-    for name in SNAPSHOT:
-        shutil.copytree(source / name, run.code / name, ignore=shutil.ignore_patterns("__pycache__"))
+    try:
+        for name in SNAPSHOT:
+            shutil.copytree(source / name, run.code / name, ignore=shutil.ignore_patterns("__pycache__"))
+    except shutil.Error as error:  # a list of every file that failed; one says it all
+        failed, _, why = error.args[0][0]
+        raise StageError(f"cannot copy {failed} into {run.code}: {why}") from error
 
 
 def write_receipt(
@@ -77,12 +87,48 @@ def job_row(layout: Layout, job: Job) -> dict[str, Any]:
     }
 
 
-def wait_for_receipt(run: RunLayout, seconds: float) -> dict[str, Any]:
-    """The run's receipt, once it is there. Raises StageError when it does not come."""
-    end = time.monotonic() + seconds
+@contextlib.contextmanager
+def signs_of_life(run: RunLayout) -> Iterator[None]:
+    """While the block runs, show waiting jobs that their submission is still going on."""
+    is_over = threading.Event()
+
+    def show() -> None:
+        number = 0
+        while not is_over.wait(SIGN_EVERY_S):
+            number += 1
+            with contextlib.suppress(OSError):  # a full disk: the submission itself says so
+                run.submitting.write_text(str(number))
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+        with contextlib.suppress(OSError):
+            run.submitting.unlink(missing_ok=True)
+
+
+def wait_for_receipt(run: RunLayout, patience_s: float) -> dict[str, Any]:
+    """The run's receipt, once it is there.
+
+    Raises StageError when it does not come and the submission shows no sign of life for ``patience_s``.
+    """
+    seen, end = "", time.monotonic() + patience_s
     while not run.receipt.exists():
-        if time.monotonic() > end:
+        now = _read_sign(run)
+        if now != seen:
+            seen, end = now, time.monotonic() + patience_s
+        elif time.monotonic() > end:
             raise StageError(f"run {run.root.name} was never submitted to its end; nothing is done for it")
         time.sleep(0.5)
     receipt: dict[str, Any] = read_json(run.receipt)
     return receipt
+
+
+def _read_sign(run: RunLayout) -> str:
+    try:
+        return run.submitting.read_text()
+    except OSError:
+        return ""

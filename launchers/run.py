@@ -17,7 +17,9 @@ from launchers.receipts import job_row, new_run, snapshot_code, write_receipt
 from launchers.report import iter_submitted, iter_summary, num_failed, num_unreached
 from mmassist.core.errors import ConfigError, StageError
 from mmassist.io.atomic import write_json
+from mmassist.io.filesystem import check_filesystem
 from mmassist.io.layout import Layout, RunLayout
+from mmassist.io.lock import Locked
 
 EXIT_OK, EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -80,9 +82,18 @@ def _run(words: list[str]) -> int:
 
 
 def _begin(ground: Ground) -> Execution:
-    """Make the run folder, with the code and what was dropped while listing the sources."""
+    """Make the run folder, with the code and what was dropped while listing the sources.
+
+    Raises ConfigError for an output folder that cannot be written, StageError when the run folder cannot.
+    """
+    for job in ground.jobs:
+        check_filesystem(job.unit)
     run_id, run = new_run(ground.layout)
-    snapshot_code(run)
+    try:
+        snapshot_code(run)
+    except BaseException:
+        shutil.rmtree(run.root, ignore_errors=True)
+        raise
     for dataset in ground.sides:
         drops = ground.sources.drops(dataset)
         if drops:
@@ -95,7 +106,7 @@ def _begin(ground: Ground) -> Execution:
 def _submit(ground: Ground) -> int:
     from launchers.submit import check_site, submit_jobs
 
-    controller, remarks = check_site(ground.jobs)
+    controller, remarks = check_site(ground.layout, ground.jobs)
     _print_notes(remarks)
     execution = _begin(ground)
     try:
@@ -104,7 +115,9 @@ def _submit(ground: Ground) -> int:
         shutil.rmtree(execution.run.root, ignore_errors=True)  # nothing was done for it, and nothing will be
         raise
     print("\n".join(iter_submitted(rows)))
-    if any(row["elements"] for row in rows):
+    if not any(row["elements"] for row in rows):
+        shutil.rmtree(execution.run.root, ignore_errors=True)  # it would pass for the latest run
+    else:
         print(f"submitted; run folder {execution.run.root}")
         print(f"watch: python -m tools.status {execution.run_id}   cancel: python -m tools.cancel {execution.run_id}")
     return EXIT_OK
@@ -120,6 +133,10 @@ def _work(ground: Ground) -> int:
     try:
         for job in jobs:
             results.append(execution.run_job(job, job.name in ground.stale))
+    except Locked:
+        if not results:
+            shutil.rmtree(run.root, ignore_errors=True)  # nothing was done for it
+        raise
     finally:
         print("\n".join(iter_summary(layout, results)))
         print(f"run folder: {run.root}")
@@ -134,7 +151,7 @@ def _show_plan(ground: Ground) -> int:
     if ground.jobs[0].launcher == "slurm" and shutil.which("sbatch") is not None:
         from launchers.submit import check_site
 
-        controller, remarks = check_site(ground.jobs)
+        controller, remarks = check_site(ground.layout, ground.jobs)
         max_array_size = controller.max_array_size
         _print_notes(remarks)
     plans = ground.plan_all()

@@ -9,6 +9,7 @@ import selectors
 import signal
 import subprocess
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -91,10 +92,12 @@ class Supervisor:
         report: Report,
         life: Life,
     ):
-        self._unit, self._run_id, self._element = unit, run_id, element
+        self._unit, self._run_id = unit, run_id
         self._waiting: deque[tuple[str, bool]] = deque((name, False) for name in tasks)
         self._num_workers = min(num_workers, max(1, len(tasks)))
         self._limits, self._spawn, self._report, self._life = limits, spawn, report, life
+        # Appending to one file from two nodes, as twins would, loses lines on some file servers.
+        self._writer = f"{element}-supervisor-{os.getpid()}n{uuid.uuid4().hex[:6]}"
         self._gauge = FailureGauge(limits.max_fail_ratio)
         self._children: dict[int, Child] = {}
         self._selector = selectors.DefaultSelector()
@@ -232,7 +235,7 @@ class Supervisor:
             Kind.OUT_OF_MEMORY: f"the worker grew beyond {self._limits.memory_bytes / 2**30:.1f} GiB on it",
         }
         outcome = Outcome(key, Status.FAILED, str(kind), messages[kind], hand.inputs, hand.attempt, hand.task)
-        record_outcome(self._unit, outcome, self._run_id, f"{self._element}-supervisor")
+        record_outcome(self._unit, outcome, self._run_id, self._writer)
         if kind is Kind.CRASH and not hand.again:
             return  # it gets a second chance
         what = {"status": Status.FAILED, "reason": kind, "message": messages[kind]}

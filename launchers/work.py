@@ -18,6 +18,7 @@ from mmassist.core.errors import Blocked, ItemError, Kind, Skip, StageError
 from mmassist.core.item import Drop, Item
 from mmassist.core.outcome import Outcome, Status
 from mmassist.core.stage import Stage, Task
+from mmassist.io import disk
 from mmassist.io.fragment import Fragment, read_fragment, write_fragment
 from mmassist.io.layout import Layout, RunLayout, UnitLayout
 from mmassist.io.ledger import append_row, load_outcomes
@@ -88,6 +89,16 @@ class TaskRunner:
         if self._unit.record(task.name).exists():
             roll_forward(self._unit, task.name)
             return True
+        try:
+            return await self._bring_far(task, row, careful)
+        except StageError:
+            # A twin that commits the task clears its unfinished files away under this process.
+            if not self._unit.record(task.name).exists():
+                raise
+            roll_forward(self._unit, task.name)
+            return True
+
+    async def _bring_far(self, task: Task, row: Mapping[str, Any], careful: bool) -> bool:
         self._check_owner()
         # A sibling that died on one of these items has its row since this worker began.
         self._outcomes |= load_outcomes(self._unit.ledger_dir, self._config["run_id"])
@@ -124,14 +135,15 @@ class TaskRunner:
         task = replace(task, items=tuple(key for key in task.items if key in settled))
         if not fragments and any(o.status is not Status.SKIPPED for o in outcomes.values()):
             return False  # nothing to write yet: the task stays open for a later run
-        self._check_owner()
-        if commit_task(self._unit, task, fragments, outcomes, self._attempt, self._config["run_id"]):
+        run_id = self._config["run_id"]
+        if commit_task(self._unit, task, fragments, outcomes, self._attempt, run_id, self._check_owner):
             self._log_commit(task, fragments, outcomes)
         return True
 
     def _check_owner(self) -> None:
         """Raises StageError when the folder has gone to another run: this process was cut off and taken for dead."""
-        holder = read_holder(self._unit.lock)
+        with disk.writing(self._unit.lock):
+            holder = read_holder(self._unit.lock)
         if holder is None or holder["run_id"] != self._config["run_id"]:
             owner = f"run {holder['run_id']}" if holder else "no run"
             raise StageError(f"{self._unit.root} belongs to {owner} now, not to {self._config['run_id']}; stopping")
@@ -238,8 +250,9 @@ class TaskRunner:
 
     def _failed(self, blank: Outcome, kind: Kind, message: str, error: BaseException) -> Outcome:
         path = self._run.traceback(self._config["name"], blank.item, blank.attempt)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(traceback.format_exception(error)))
+        with disk.writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("".join(traceback.format_exception(error)))
         return replace(blank, reason=str(kind), message=message, traceback=self._layout.relative(path))
 
     def _record_drops(self, item: Item, drops: Sequence[Drop], attempt: int) -> None:

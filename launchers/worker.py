@@ -26,6 +26,7 @@ from launchers.context import RuntimeContext
 from launchers.jobs import build_stage
 from launchers.work import FailureGauge, Report, TaskRunner, attempt_name
 from mmassist.core.errors import ConfigError, StageError
+from mmassist.io import disk
 from mmassist.io.layout import Layout, RunLayout, UnitLayout
 
 log = logging.getLogger(__name__)
@@ -81,12 +82,16 @@ def load_element(run: RunLayout, job: str, element: int) -> list[dict[str, Any]]
 
 
 class JsonLog(logging.Handler):
-    """Writes records as JSON lines: time, level, logger, message."""
+    """Writes records as JSON lines: time, level, logger, message. A line that does not fit on the disk is lost.
+
+    Raises DiskError when the file cannot be opened.
+    """
 
     def __init__(self, path: Path):
         super().__init__()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", buffering=1)
+        with disk.writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab", buffering=0)
 
     def emit(self, record: logging.LogRecord) -> None:
         row = {
@@ -97,10 +102,12 @@ class JsonLog(logging.Handler):
         }
         if record.exc_info:
             row["traceback"] = logging.Formatter().formatException(record.exc_info)
-        self._file.write(json.dumps(row) + "\n")
+        with contextlib.suppress(OSError):  # else a full disk would count as the fault of the item in hand
+            self._file.write(json.dumps(row).encode() + b"\n")
 
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):
+            self._file.close()
         super().close()
 
 
@@ -129,7 +136,8 @@ def main() -> int:
     parser.add_argument("child", type=int)
     args = parser.parse_args()
     die_with_parent()
-    for number in (signal.SIGINT, signal.SIGUSR2):  # the supervisor alone answers signals, wherever they are sent
+    # The supervisor alone answers signals; SLURM sends them to all processes of a job, those of ours included.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     events = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -139,16 +147,23 @@ def main() -> int:
 
     run = RunLayout(args.run_dir)
     level = json.loads(run.config(args.job).read_text())["log_level"]
-    with root_logging(JsonLog(run.log(f"{args.job}.{args.element:05d}.{args.child}")), level):
-        try:
-            worker = Worker(args.data_root, run, args.job, args.element, args.child, report, alone=False)
-            rows = {row["name"]: row for row in worker.rows}
-            asyncio.run(_serve(worker, rows, report))
-        except (StageError, ConfigError) as error:
-            log.error("%s", error)
-            report({"event": "error", "kind": type(error).__name__, "message": str(error)})
-            return 1
+    try:
+        with root_logging(JsonLog(run.log(f"{args.job}.{args.element:05d}.{args.child}")), level):
+            _work(args, run, report)
+    except (StageError, ConfigError, OSError) as error:  # OSError: files of the run itself cannot be read
+        report({"event": "error", "kind": type(error).__name__, "message": str(error)})
+        return 1
     return 0
+
+
+def _work(args: argparse.Namespace, run: RunLayout, report: Report) -> None:
+    try:
+        worker = Worker(args.data_root, run, args.job, args.element, args.child, report, alone=False)
+        rows = {row["name"]: row for row in worker.rows}
+        asyncio.run(_serve(worker, rows, report))
+    except (StageError, ConfigError, OSError) as error:
+        log.error("%s", error)
+        raise
 
 
 async def _serve(worker: Worker, rows: dict[str, dict[str, Any]], report: Report) -> None:

@@ -16,10 +16,16 @@ SIDED = ("split", "pack")  # stages whose outputs depend on the side an item's r
 
 
 class Workspace:
-    """Reads the upstream folders as they are when first looked at."""
+    """Reads the upstream folders as they are when first looked at.
 
-    def __init__(self, stage: Stage, upstream: Mapping[str, UnitLayout], data_root: Path):
+    ``is_listing_late``: folders' listings may lag behind, as a file server's do just after another node has written.
+    """
+
+    def __init__(
+        self, stage: Stage, upstream: Mapping[str, UnitLayout], data_root: Path, is_listing_late: bool = False
+    ):
         self._stage, self._upstream, self._data_root = stage, upstream, data_root
+        self._is_listing_late = is_listing_late
         self._readers: dict[str, UnitReader] = {}
 
     def read(self, stage: str, key: str) -> ShardItem:
@@ -56,7 +62,7 @@ class Workspace:
 
     def _reader(self, stage: str) -> UnitReader:
         if stage not in self._readers:
-            self._readers[stage] = UnitReader(self._upstream[stage], stage)
+            self._readers[stage] = UnitReader(self._upstream[stage], stage, self._is_listing_late)
         return self._readers[stage]
 
 

@@ -168,8 +168,8 @@ def _in_queue(evidence: Evidence, row: QueueRow, slurm: str, node: str) -> Verdi
     if row.state not in _NOT_STARTED:
         if row.state == "COMPLETING" and life and life.ended and life.end == "failed":
             return Verdict(End.FAILED, life.message, slurm, node)
-        return Verdict(End.RUNNING, "", slurm, row.node or node)
-    if row.reason in _NEVER or _NEVER_LIMIT.match(row.reason):
+        return Verdict(End.RUNNING, "suspended" if row.state == "SUSPENDED" else "", slurm, row.node or node)
+    if row.reason in _NEVER or "held state" in row.reason or _NEVER_LIMIT.match(row.reason):
         return Verdict(End.NEVER, row.reason, slurm, "")
     ran_before = life is not None or (account is not None and (bool(account.earlier) or account.state in FINISHED))
     return Verdict(End.REQUEUED if ran_before else End.PENDING, row.reason, slurm, node)

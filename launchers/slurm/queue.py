@@ -1,4 +1,4 @@
-"""What SLURM says of submitted jobs: its queue and its accounting. Tolerant readers; nothing here changes a job."""
+"""What SLURM says of submitted jobs: its queue and its accounting. Tolerant readers, and one way to cancel."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
+
+from mmassist.core.errors import StageError
 
 log = logging.getLogger(__name__)
 Row = TypeVar("Row")
@@ -30,6 +32,7 @@ FINISHED = frozenset(
     }
 )
 _QUEUE_FORMAT = "%F|%K|%T|%r|%N|%S|%L|%Z"  # the folder last: it alone may hold a bar
+_FOLDER_FORMAT = "%F|%j|%T|%Z"  # of jobs that are known by their folder alone; it may hold a bar as well
 _ACCOUNT_FORMAT = "JobID,State,ExitCode,NodeList,ElapsedRaw,Start,End,WorkDir"
 _FORGOTTEN = "Invalid job id"
 
@@ -65,6 +68,15 @@ class AccountRow:
     earlier: tuple[str, ...] = ()  # states of the runs before it was started again, oldest first
 
 
+@dataclass(frozen=True)
+class FolderJob:
+    """A job or array that is not over, by the name it was submitted with; ``states`` are those of its elements."""
+
+    job_id: str
+    name: str
+    states: frozenset[str]
+
+
 def live_jobs(job_ids: Sequence[str], folder: str) -> list[str] | None:
     """The jobs and arrays that SLURM has not finished and that work in ``folder`` ("" = wherever), as they were given.
 
@@ -80,6 +92,12 @@ def live_jobs(job_ids: Sequence[str], folder: str) -> list[str] | None:
             if not row.is_finished and is_in_folder(row.workdir, folder):
                 live.add(job_id)
     return [job_id for job_id in job_ids if base[job_id] in live]
+
+
+def are_alive(job_ids: Sequence[str], folder: str) -> bool:
+    """Whether SLURM still has any of the jobs as unfinished; True when it cannot be asked."""
+    live = live_jobs(job_ids, folder)
+    return live is None or bool(live)
 
 
 def read_queue(job_ids: Sequence[str], folder: str = "") -> dict[str, QueueRow] | None:
@@ -116,6 +134,36 @@ def read_accounting(job_ids: Sequence[str], folder: str = "") -> dict[str, Accou
                 runs.setdefault(element, []).append(row)
     # The row of what has not started yet is behind the times: an element's own row counts.
     return {**unstarted, **{element: _latest(rows) for element, rows in runs.items()}}
+
+
+def read_folder_jobs(folder: str, user: str) -> list[FolderJob]:
+    """The unfinished jobs and arrays of ``user`` (name or number) that work in ``folder``, whoever submitted them.
+
+    Raises StageError with SLURM's own words when it cannot be asked.
+    """
+    words = ["squeue", "-h", "-a", "--user", user, "-o", _FOLDER_FORMAT]
+    done = _ask_or_raise(words)
+    if done.returncode:
+        raise StageError(f"{' '.join(done.stderr.split()) or 'squeue failed'}; jobs may be alive, ask again")
+    wanted, names, states = os.path.realpath(folder), dict[str, str](), dict[str, set[str]]()
+    for line in done.stdout.splitlines():
+        fields = line.split("|", 3)
+        if len(fields) == 4 and fields[3] and os.path.realpath(fields[3]) == wanted:
+            names[fields[0]] = fields[1]
+            states.setdefault(fields[0], set()).add(fields[2])
+    return [FolderJob(job_id, name, frozenset(states[job_id])) for job_id, name in names.items()]
+
+
+def cancel_jobs(job_ids: Sequence[str]) -> list[str]:
+    """Cancel jobs and arrays; returns SLURM's own words about those it refused. One that is over is no refusal.
+
+    Raises StageError when SLURM cannot be asked.
+    """
+    refusals: list[str] = []
+    for batch in _batches(job_ids):
+        done = _ask_or_raise(["scancel", *batch])
+        refusals += [line for line in done.stderr.splitlines() if line.strip() and _FORGOTTEN not in line]
+    return refusals
 
 
 def parse_indices(text: str) -> list[int]:
@@ -196,17 +244,26 @@ def _squeue(job_ids: Sequence[str], options: Sequence[str]) -> str | None:
 
 def _ask(words: Sequence[str]) -> subprocess.CompletedProcess[str] | None:
     try:
+        return _ask_or_raise(words)
+    except StageError as error:
+        log.info("%s", error)
+        return None
+
+
+def _ask_or_raise(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    try:
         return subprocess.run(
             words, capture_output=True, text=True, errors="replace", check=False, timeout=TIMEOUT_S, env=_environment()
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        log.info("%s: %s", words[0], error)
-        return None
+    except subprocess.TimeoutExpired as error:
+        raise StageError(f"{words[0]} gave no answer within {TIMEOUT_S:g} s") from error
+    except OSError as error:
+        raise StageError(f"{words[0]} cannot be started: {error.strerror}") from error
 
 
 def _environment() -> dict[str, str]:
     """The shell's, less what would change the output of SLURM's commands; times in UTC, indices in full."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SQUEUE_", "SACCT_"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SQUEUE_", "SACCT_", "SCANCEL_"))}
     return {**kept, "SLURM_BITSTR_LEN": "0", "SLURM_TIME_FORMAT": "standard", "TZ": "UTC"}
 
 
@@ -216,7 +273,7 @@ def is_in_folder(workdir: str, folder: str) -> bool:
 
 
 def _batches(job_ids: Iterable[str]) -> Iterator[Sequence[str]]:
-    job_ids = sorted(set(job_ids) - {""})  # an empty id would ask for everybody's jobs
+    job_ids = [job_id for job_id in dict.fromkeys(job_ids) if job_id]  # an empty id would ask for everybody's jobs
     for start in range(0, len(job_ids), MAX_IDS):
         yield job_ids[start : start + MAX_IDS]
 

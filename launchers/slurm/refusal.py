@@ -159,7 +159,7 @@ _ADVICE: list[tuple[re.Pattern[str], Advice]] = [
         (r"node configuration is not available", _node_configuration),
         (r"job array specification", _array),
         (r"--signal", _setting("signal_delay_s", "to seconds below 65536")),
-        (r"wckey", _fixed("Set sbatch: {wckey: NAME} in the site's file; see 'sacctmgr show wckey user=$USER'")),
+        (r"wckey", _fixed("Set sbatch: ['wckey=NAME'] in the site's file; see 'sacctmgr show wckey user=$USER'")),
         (r"reservation", _fixed("Check the reservation in cluster.sbatch against 'scontrol show reservation'")),
         (r"license|--nice|unrecognized option|node name|--begin", _fixed("Check the options in cluster.sbatch")),
         (r"mutually exclusive", _fixed("Take what cluster.sbatch says of memory or GPUs out: stage settings say it")),

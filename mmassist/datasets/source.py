@@ -10,6 +10,7 @@ import re
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ class Source:
         if self.video_pattern and "{recording}" not in self.video_pattern:
             raise ConfigError(f"'dataset.video_pattern' is {self.video_pattern!r}; it must contain {{recording}}")
 
-    @property
+    @cached_property  # asked for once per item
     def root(self) -> Path:
         return self.data_root / "datasets" / self.raw_dir
 
@@ -138,7 +139,7 @@ class Source:
         """Names in a folder below ``raw_dir``, none for an absent one; read once, since a folder may hold 200,000."""
         if folder not in self._names:
             try:
-                self._names[folder] = frozenset(os.listdir(self.root / folder))  # noqa: PTH208 - no Path per name
+                self._names[folder] = frozenset(os.listdir(f"{self.root}/{folder}"))  # noqa: PTH208 - no Path per name
             except OSError as error:
                 if error.errno not in _NO_FOLDER:
                     raise

@@ -121,6 +121,11 @@ class RunLayout:
         return self.root / "receipt.json"
 
     @property
+    def submitting(self) -> Path:
+        """Rewritten while a submission is under way: its jobs wait as long as it changes."""
+        return self.root / "submitting"
+
+    @property
     def code(self) -> Path:
         return self.root / "code"
 

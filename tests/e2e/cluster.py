@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mmassist.io.layout import Layout
+from slurm.private.cluster import Cluster
+from slurm.private.options import Options
 from tests.e2e.commands import run, words_of
 
 OVER = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "OUT_OF_MEMORY")
@@ -117,3 +123,17 @@ def let_go(life: dict[str, Any]) -> None:
     """Let halted workers work on."""
     for pid in workers_of(life):
         os.kill(pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def own_cluster(options: Options) -> Iterator[None]:
+    """A private SLURM with other settings than the one that the tests share, used by everything in the block."""
+    cluster = Cluster(Path(tempfile.mkdtemp(prefix="slurm-")), options)
+    with pytest.MonkeyPatch.context() as patch:
+        try:
+            cluster.up()
+            for name, value in cluster.environment().items():
+                patch.setenv(name, value)
+            yield
+        finally:
+            cluster.down(purge=True)

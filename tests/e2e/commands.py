@@ -59,7 +59,9 @@ def contents(root: Path) -> dict[str, str]:
     """Hashes of everything in ``shards/`` and ``index/`` below a data root."""
     found = {}
     for path in sorted((root / "processed_data").rglob("*")):
-        is_output = path.parent.name in ("shards", "index") and not path.name.startswith(".")  # temporary: see leftovers
+        is_output = path.parent.name in ("shards", "index") and not path.name.startswith(
+            "."
+        )  # temporary: see leftovers
         if is_output and path.is_file() and "retired" not in path.parts:
             found[str(path.relative_to(root))] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found

@@ -7,17 +7,18 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from mmassist.io.layout import Layout
+from slurm.private.options import Options
 from tests.e2e.cluster import (
     ask,
     catch_at_work,
     job_ids,
     lives,
+    own_cluster,
     slurm_words,
     states,
     submit,
@@ -166,7 +167,7 @@ def test_half_a_submission_does_nothing(sources, tmp_path):
     run_dir = Layout(root).run(receipt["run_id"])
     run_dir.receipt.unlink()
     element = run_dir.code / "launchers" / "element.py"
-    element.write_text(element.read_text().replace("RECEIPT_WAIT_S = 600.0", "RECEIPT_WAIT_S = 2.0"))
+    element.write_text(element.read_text().replace("RECEIPT_WAIT_S = 120.0", "RECEIPT_WAIT_S = 2.0"))
     subprocess.run(["scontrol", "release", *job_ids(receipt)], check=True)
     wait_over(receipt)
     assert set(states(receipt).values()) == {"FAILED"}
@@ -190,30 +191,20 @@ def test_failed_is_failed_and_what_comes_after_does_not_wait_for_ever(sources, t
 
 def test_an_array_wider_than_the_cluster_allows(sources, finished, tmp_path):
     """A cluster of its own whose arrays end at index 1, and which keeps no accounts."""
-    from slurm.private.cluster import Cluster
-    from slurm.private.options import Options
-
     options = Options(nodes=2, gpus_per_node=8, accounting="no", settings=("MaxArraySize=2",))
-    cluster = Cluster(Path(tempfile.mkdtemp(prefix="slurm-")), options)
     root = fresh_copy(sources, tmp_path / "root")
-    with pytest.MonkeyPatch.context() as patch:
-        try:
-            cluster.up()
-            for name, value in cluster.environment().items():
-                patch.setenv(name, value)
-            words = ("extract.num_workers=1", "cluster.max_running=4")
-            receipt = submit(root, "stage=extract", "dataset=holoassist,wtag", *SMALL_TASKS, *words)
-            for row in receipt["jobs"]:
-                numbers = [range(w["first"], w["first"] + w["count"]) for w in row["windows"]]
-                assert sorted(i for one in numbers for i in one) == list(range(row["elements"]))
-                assert all(w["count"] <= 2 for w in row["windows"]) and len(row["windows"]) == len(row["job_ids"])
-            assert any(len(row["windows"]) > 1 for row in receipt["jobs"])
-            wait_over(receipt)
-            assert {life["end"] for life in lives(root, receipt)} == {"completed"}
-            assert contents(root) == {**of(finished, "wtag", "frames"), **of(finished, "holoassist", "frames")}
-            _check_death_without_accounts(root, sources, tmp_path)
-        finally:
-            cluster.down(purge=True)
+    with own_cluster(options):
+        words = ("extract.num_workers=1", "cluster.max_running=4")
+        receipt = submit(root, "stage=extract", "dataset=holoassist,wtag", *SMALL_TASKS, *words)
+        for row in receipt["jobs"]:
+            numbers = [range(w["first"], w["first"] + w["count"]) for w in row["windows"]]
+            assert sorted(i for one in numbers for i in one) == list(range(row["elements"]))
+            assert all(w["count"] <= 2 for w in row["windows"]) and len(row["windows"]) == len(row["job_ids"])
+        assert any(len(row["windows"]) > 1 for row in receipt["jobs"])
+        wait_over(receipt)
+        assert {life["end"] for life in lives(root, receipt)} == {"completed"}
+        assert contents(root) == {**of(finished, "wtag", "frames"), **of(finished, "holoassist", "frames")}
+        _check_death_without_accounts(root, sources, tmp_path)
 
 
 def _check_death_without_accounts(root, sources, tmp_path):

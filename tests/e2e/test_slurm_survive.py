@@ -12,13 +12,15 @@ import pytest
 
 from mmassist.io.layout import Layout
 from mmassist.io.ledger import iter_rows, load_outcomes
+from slurm.private.failures import crash_node, kill_controller, kill_daemon
+from slurm.private.options import Options
 from tests.e2e.cluster import (
     ask,
     catch_at_work,
     job_ids,
     let_go,
     lives,
-    num_done,
+    own_cluster,
     slurm_words,
     states,
     submit,
@@ -116,8 +118,6 @@ def test_requeues_by_hand_are_counted_and_limited(sources, finished, tmp_path):
 
 
 def test_a_node_without_power_loses_nothing(at_work, finished, private_slurm):
-    from slurm.private.failures import crash_node
-
     root, receipt, life = at_work
     crash_node(private_slurm, life["node"])
     wait_until(lambda: life_of(root, receipt, life["element"], 1), 120)
@@ -131,8 +131,6 @@ def test_a_node_without_power_loses_nothing(at_work, finished, private_slurm):
 
 def test_a_cut_off_node_and_its_twin_make_one_output(at_work, finished, private_slurm):
     """The node's daemon is killed, its job lives on; SLURM starts the same element on another node."""
-    from slurm.private.failures import kill_daemon
-
     root, receipt, life = at_work
     kill_daemon(private_slurm, life["node"])
     twin = catch_at_work(root, receipt, "extract", 1)
@@ -148,8 +146,6 @@ def test_a_cut_off_node_and_its_twin_make_one_output(at_work, finished, private_
 
 
 def test_a_killed_controller_changes_nothing(sources, finished, tmp_path, private_slurm):
-    from slurm.private.failures import kill_controller
-
     root = fresh_copy(sources, tmp_path / "root")
     receipt = submit(root, "stage=extract,encode", "dataset=holoassist", *SMALL_TASKS)
     life = catch_at_work(root, receipt, "extract")
@@ -217,16 +213,34 @@ def test_thirty_random_blows_cost_nothing(sources, finished, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_time_limit_without_an_answer_is_told_by_slurm(at_work, finished):
+def test_a_time_limit_without_an_answer_is_told_by_slurm(sources, finished, tmp_path):
     """A supervisor that hangs answers no warning: SLURM kills it at the limit, and its records say so."""
-    root, receipt, life = at_work
-    subprocess.run(["scontrol", "update", f"jobid={life['job_id']}", "timelimit=1"], check=True)
-    os.kill(life["pid"], signal.SIGSTOP)
+    root = fresh_copy(sources, tmp_path / "root")
+    receipt = submit(root, *EXTRACT, "extract.timeout_min=1", "cluster.signal_delay_s=30", "cluster.sbatch=[hold]")
+    module = Layout(root).run(receipt["run_id"]).code / "launchers" / "element.py"
+    hang = "    import signal\n\n    signal.signal(signal.SIGUSR2, signal.SIG_IGN)\n    time.sleep(600)\n"
+    module.write_text(module.read_text().replace("def find_place(", f"def hang():\n{hang}\n\ndef find_place(", 1))
+    module.write_text(module.read_text().replace("            self._check(run, place)\n", "            hang()\n", 1))
+    subprocess.run(["scontrol", "release", *job_ids(receipt)], check=True)
     wait_over(receipt, 240)
-    assert states(receipt)[life["job_id"]] == "TIMEOUT"
-    text = run(root, [], 1, "tools.status")
-    assert "time limit" in text
+    assert set(states(receipt).values()) == {"TIMEOUT"}
+    assert "time limit" in run(root, [], 1, "tools.status")
     again = submit(root, *EXTRACT)
     wait_over(again)
     assert contents(root) == made_of(finished)
-    assert num_done(root / again["jobs"][0]["unit"]) >= 1
+
+
+@pytest.mark.slow
+def test_a_preemption_without_a_warning_starts_the_element_again(sources, finished, tmp_path):
+    """Sites that do not pass the warning on send SIGTERM and kill later; who ends before that is not started again."""
+    options = Options(nodes=1, gpus_per_node=8, accounting="yes", settings=("SlurmctldParameters=enable_configless",))
+    root = fresh_copy(sources, tmp_path / "root")
+    with own_cluster(options):
+        receipt = submit(root, *EXTRACT)
+        life = catch_at_work(root, receipt, "extract", least=1)
+        ask("sbatch", "-p", "urgent", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 1")
+        wait_for_end(root, receipt, life, "stopped")
+        wait_over(receipt)
+        assert life_of(root, receipt, 0, 1)["end"] == "completed"
+        assert states(receipt)[life["job_id"]] == "COMPLETED"
+        assert contents(root) == made_of(finished)

@@ -62,7 +62,7 @@ def test_every_profile_says_everything_that_a_site_can_set(profile):
 )
 def test_the_script_says_what_the_profile_is_for(profile, header):
     encode = next(request for request in requests_of(profile) if request.stage == "encode")
-    lines = render_script(encode.parameters(8, []), 20, "logs").splitlines()
+    lines = render_script(encode.parameters(8, [], "code"), 20, "logs").splitlines()
     for option in header:
         assert f"#SBATCH --{option}" in lines
     assert "#SBATCH --array=0-19%8" in lines
@@ -76,7 +76,7 @@ def test_a_type_of_gpu_is_written_as_each_option_wants_it():
     ):
         words = (f"cluster.gpu_option={option}", "cluster.gpu_type=h100")
         encode = next(request for request in requests_of("h100x8", *words) if request.stage == "encode")
-        assert f"#SBATCH {expected}" in render_script(encode.parameters(8, []), 1, "logs").splitlines()
+        assert f"#SBATCH {expected}" in render_script(encode.parameters(8, [], "code"), 1, "logs").splitlines()
 
 
 def test_every_profile_for_real_sites_has_its_page():

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from mmassist.io.layout import Layout
+from mmassist.io.lock import process_start
 from tools.cancel.__main__ import main
-from tools.cancel.alive import start_of
 
 RUN = "20990101-000000-abcdef"
 COMMAND = ["python", "-m", "launchers.run", "stage=extract,encode", "dataset=toy"]
@@ -197,7 +197,7 @@ def worker() -> Iterator[subprocess.Popen[str]]:
 
 
 def hold(layout: Layout, process: subprocess.Popen[str], **changes: Any) -> None:
-    holder = {"run_id": RUN, "host": socket.gethostname(), "pid": process.pid, "started": start_of(process.pid)}
+    holder = {"run_id": RUN, "host": socket.gethostname(), "pid": process.pid, "started": process_start(process.pid)}
     write(layout.unit("toy", "frames").lock, {**holder, "jobs": [], **changes})
 
 
@@ -246,9 +246,9 @@ def test_one_process_is_stopped_whole_or_not(layout: Layout, ask, worker) -> Non
     [
         (["20990101-000000-abcdee"], f"did you mean '{RUN}'?"),
         (["first"], f"the newest is '{RUN}'"),
-        ([], "say which run"),
+        ([], "nothing is asked for; give one run"),
         (["last", "stage=encod"], "Did you mean 'encode'?"),
-        (["last", "dataset=toi"], "did you mean 'toy'?"),
+        (["last", "dataset=toi"], "Did you mean 'toy'?"),
         (["last", "--yess"], "unknown option '--yess'"),
     ],
 )

@@ -18,7 +18,6 @@ from launchers.compose import list_options
 from launchers.jobs import build_stage
 from mmassist.core.adapter import Content, Need
 from mmassist.core.annotation import Annotation, Step
-from mmassist.core.errors import ConfigError
 from mmassist.core.item import Item, ItemKind, Listing, Medium
 from mmassist.io.atomic import write_json
 from mmassist.io.layout import Layout
@@ -31,7 +30,7 @@ from tools.doctor.needs import State, look_for_needs
 from tools.doctor.pictures import look_for_pictures
 from tools.doctor.records import read_records
 from tools.doctor.report import Verdict, count_reasons
-from tools.doctor.words import open_jobs, take_value
+from tools.doctor.words import open_jobs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ANNOTATIONS = "data-annotation-trainval-v1_1.json"
@@ -530,14 +529,6 @@ def test_reasons_are_counted_with_their_first_examples() -> None:
     drops = [{"recording": name, "record": "r", "reason": "copy"} for name in "abcd"]
     drops += [{"recording": "", "record": "file", "reason": "odd"}, {"recording": "x", "record": "x", "reason": "odd"}]
     assert count_reasons(drops) == [("copy", 4, ["a r", "b r", "c r"]), ("odd", 2, ["file", "x"])]
-
-
-def test_a_flag_takes_its_value_in_both_spellings() -> None:
-    assert take_value(["a=1", "--json", "-", "b=2"], "--json", "x") == ("-", ["a=1", "b=2"])
-    assert take_value(["--json=out.json"], "--json", "x") == ("out.json", [])
-    assert take_value(["a=1"], "--json", "x") == (None, ["a=1"])
-    with pytest.raises(ConfigError, match="2 times"):
-        take_value(["--json=a", "--json", "b"], "--json", "x")
 
 
 def test_published_excerpts(sample_data: Path, tmp_path: Path, capsys) -> None:

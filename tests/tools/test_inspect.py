@@ -15,7 +15,7 @@ from mmassist.core.annotation import Caption, CaptionTrack
 from mmassist.core.errors import ConfigError, ItemError, Kind
 from mmassist.core.item import Drop, Item, ItemKind, Listing, Medium
 from tests.mmassist.datasets.test_captaincook4d import ERRORS, GRAPH, STEPS
-from tools.doctor.render import make_console
+from tools.console import make_console
 from tools.doctor.words import open_jobs
 from tools.inspect.__main__ import main
 from tools.inspect.look import find_item, look_at_item, plain_value

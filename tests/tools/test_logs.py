@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 from mmassist.io.layout import Layout
 from mmassist.io.ledger import append_row
 from tests.e2e.commands import run, words_of
+from tools.command import MAX_COMPARED, advise
 from tools.logs.__main__ import main
 from tools.logs.lines import read_moments, tail_lines
-from tools.logs.runs import find_run
-from tools.logs.units import find_place, iter_rows_of, list_units
-from tools.logs.words import MAX_COMPARED, advise
+from tools.records.file import iter_rows_of
+from tools.records.place import find_place
+from tools.records.run import find_run, list_runs
+from tools.records.unit import list_units
 
 RUN = "20990101-000000-abcdef"
 JOB = "extract-toy-frames"
@@ -115,7 +117,7 @@ def test_all_shows_every_meaning_whole(broken: Path, ask) -> None:
 
 
 def test_a_task_tells_who_did_it_and_its_items(broken: Path, ask) -> None:
-    place = find_place(next(unit for unit in list_units(Layout(broken), {}) if unit.stage == "extract"), "T1")
+    place = find_place(next(unit for unit in list_units(Layout(broken)) if unit.stage == "extract"), "T1")
     assert place is not None
     code, text = ask(broken, f"wtag/frames/{place.task}")
     assert code == 0 and text.startswith(f"task {place.task} of wtag/frames (extract): committed, 1 done")
@@ -126,7 +128,7 @@ def test_a_task_tells_who_did_it_and_its_items(broken: Path, ask) -> None:
 
 
 def test_an_open_task_is_told_from_the_plan(broken: Path, ask) -> None:
-    place = find_place(next(unit for unit in list_units(Layout(broken), {}) if unit.stage == "extract"), "T5")
+    place = find_place(next(unit for unit in list_units(Layout(broken)) if unit.stage == "extract"), "T5")
     assert place is not None
     text = ask(broken, place.task, "stage=extract")[1]
     assert f"task {place.task} of wtag/frames (extract): open, 1 items" in text and "item T5: not committed" in text
@@ -204,7 +206,7 @@ def test_torn_lines_and_damaged_files_hide_nothing_else(cluster: Layout, ask) ->
         ([], "give one item key"),
         (["bad", "good"], "'bad' and 'good' is asked for"),
         (["bad", "stage=extrct"], "Did you mean 'extract'?"),
-        (["bad", "dataset=toi"], "did you mean 'toy'?"),
+        (["bad", "dataset=toi"], "Did you mean 'toy'?"),
         (["bad", "run=20990101-000000-abcdee"], f"did you mean '{RUN}'?"),
         (["bad", "unit=toy/frame"], "did you mean 'toy/frames'?"),
         (["bad", "--tail"], "say --tail N"),
@@ -228,7 +230,7 @@ def test_no_data_root_is_said(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path:
 
 def test_the_newest_run_is_last(cluster: Layout) -> None:
     write(cluster.run("20980101-000000-abcdef").receipt, {})
-    assert find_run(cluster, "last").run_id == RUN
+    assert find_run(list_runs(cluster), "last").run_id == RUN
 
 
 def test_nearest_names_are_quick_to_find() -> None:

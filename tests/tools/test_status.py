@@ -16,14 +16,15 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from mmassist.io.layout import Layout, RunLayout, UnitLayout
 from tools.bench.status import RUN_ID, make_folder
+from tools.records.file import Reader
 from tools.status.__main__ import main
 from tools.status.count import count_unit
-from tools.status.files import Reader
 from tools.status.job import is_process_alive
-from tools.status.render import duration
+from tools.status.render import duration, render_report
 from tools.status.report import Choice, make_report
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -235,7 +236,7 @@ def test_a_run_in_the_middle(root: Root, capsys, answer) -> None:
     assert 90 <= found["eta_s"] <= 200  # 100 seconds of video left, 60 done in about a minute
     assert 8.1 < found["gpu_hours"] < 8.3
     assert root.ask(capsys, RUN)[0] == 0
-    assert "3 pending" in " ".join(root.ask(capsys)[1].split()) and "elements wait: Resources" in root.ask(capsys)[1]
+    assert "3 pending" in " ".join(root.ask(capsys)[1].split()) and "element waiting: Resources" in root.ask(capsys)[1]
 
 
 def test_ends_are_told_with_what_to_do(root: Root, capsys, answer) -> None:
@@ -368,7 +369,7 @@ def test_folders_of_others_and_removed_ones(root: Root, capsys) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nosuchrun"], "there is no run 'nosuchrun'; the latest is 20260102"),
+        (["nosuchrun"], "there is no run 'nosuchrun'; the newest is '20260102"),
         (["2026"], "'2026' begins the names of 2 runs"),
         (["stage=enc"], "there is no such stage. Did you mean 'encode'?"),
         (["dataset=wtg"], "there is no such dataset. Did you mean 'wtag'?"),
@@ -392,7 +393,7 @@ def test_the_folder_comes_from_the_environment(tmp_path: Path, capsys, monkeypat
     monkeypatch.delenv("DATA_ROOT_DIR", raising=False)
     assert main([]) == 2 and "DATA_ROOT_DIR is not set" in capsys.readouterr().err
     monkeypatch.setenv("DATA_ROOT_DIR", str(tmp_path / "nowhere"))
-    assert main([]) == 2 and "is no folder that exists" in capsys.readouterr().err
+    assert main([]) == 2 and "there is no such folder" in capsys.readouterr().err
     monkeypatch.setenv("DATA_ROOT_DIR", str(tmp_path))
     assert main([]) == 0 and "nothing to show" in capsys.readouterr().out
 
@@ -415,7 +416,39 @@ def test_a_large_folder_is_counted_without_its_records(tmp_path: Path) -> None:
     make_folder(tmp_path, num_tasks=500, num_items=2, num_lives=10)
     (report,) = make_report(Layout(tmp_path), Choice()).units
     assert (report.count.total, report.count.done, report.count.failed, report.count.kept) == (1000, 882, 9, 50)
-    assert report.jobs[0].row.run_id == RUN_ID and len(report.jobs[0].elements) == 10
+    assert report.jobs[0].row.run.run_id == RUN_ID and len(report.jobs[0].elements) == 10
+
+
+def test_the_tables_fit_the_terminal(root: Root, capsys) -> None:
+    """Columns without any content are left out, and in a narrow one how elements stand moves below."""
+    unit = root.unit("wtag", "generated_dialogs/llama-3.1-70b", "generate", {"000000": ["a"], "000001": ["b"] * 900000})
+    commit(unit, "000000", a="failed")
+    root.run(RUN, unit="processed_data/wtag/generated_dialogs/llama-3.1-70b", elements=1)
+    report = make_report(root.layout, Choice())
+    report.units[0].items_per_s, report.units[0].eta_s, report.units[0].gpu_hours = 1234.56, 80000.0, 12345.6
+    report.units[0].count.blocked = report.units[0].running = report.units[0].count.skipped = 123456
+    for width in (160, 100, 80):
+        console = Console(width=width)
+        console.begin_capture()
+        console.print(render_report(report, width))
+        lines = console.end_capture().splitlines()
+        head = next(line for line in lines if line.lstrip().startswith("stage"))
+        assert max(map(len, lines)) <= width and "…" not in "".join(lines)
+        assert {"items", "done", "waiting", "failed", "tasks", "left"} <= set(head.split())
+        assert ("elements" in head.split()) is (width == 160)
+        assert "1 unknown" in " ".join(lines)
+    assert "skipped" not in root.ask(capsys)[1]
+
+
+def test_what_went_wrong_comes_first(root: Root, capsys, answer) -> None:
+    for folder, stage in (("frames", "extract"), ("features/tiny", "encode")):
+        root.unit("wtag", folder, stage, {"000000": [stage]})
+    run = root.run(RUN, job_ids=["70"], windows=[{"job_id": "70", "first": 0, "count": 1}])
+    answer(squeue=[f"70|N/A|PENDING|Priority||N/A|1:00|{run.code}"], sacct=[])
+    write_lines(root.layout.unit("wtag", "features/tiny").ledger(f"{RUN}.0"), row("encode", "000000"))
+    text = root.ask(capsys)[1]
+    assert text.index("1 failed (permanent)") < text.index("1 element waiting: Priority")
+    assert "python -m tools.logs encode unit=wtag/features/tiny" in text
 
 
 def test_durations_are_short() -> None:

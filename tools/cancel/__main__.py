@@ -15,59 +15,44 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from mmassist.core.config import nearest
+from launchers.slurm.queue import cancel_jobs
 from mmassist.core.errors import ConfigError
 from mmassist.stages import PIPELINE
-from tools.cancel.alive import LiveJob, LiveProcess, SlurmSilent, ask_slurm, facts_of, list_jobs, list_processes
-from tools.logs.runs import Run, find_run
-from tools.logs.words import advise, open_layout, read_words
+from tools.cancel.alive import LiveJob, LiveProcess, list_jobs, list_processes
+from tools.command import EXIT_BAD, EXIT_OK, Grammar, check_values, open_layout, read_words, run_command
+from tools.records.run import Run, find_run, list_runs
 
-EXIT_OK, EXIT_LEFT, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
+GRAMMAR = Grammar(("stage", "dataset"), ("--yes",), {"--wait": "a number of seconds; say --wait N"})
 DEFAULT_WAIT_S = 60
 ASK_AGAIN_S = 5.0  # a job that was just being requeued is back in the queue afterwards
-MAX_IDS = 400  # of one scancel
 USAGE = """\
 Stop what is still alive of a run: its SLURM jobs, or its process on this machine. What is finished is kept.
 
-  python -m tools.cancel 20260131-101500-ab12cd      a run by its id, as in runs/
+  python -m tools.cancel 20260131-101500-ab12cd      a run by its id, as in runs/, or by the beginning of it
   python -m tools.cancel last                        the newest run
   python -m tools.cancel last stage=encode           jobs of this stage alone; dataset= likewise
 
   --yes       do not ask
   --wait N    wait at most N seconds until they are gone (60)
+  --root FOLDER    in place of DATA_ROOT_DIR
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or {"--help", "-h"} & set(words):
-        print(USAGE)
-        return EXIT_OK
-    try:
-        return _run(words)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER
-    except SlurmSilent as error:
-        print(f"error: {error}; jobs may still be alive, ask again", file=sys.stderr)
-        return EXIT_LEFT
-    except OSError as error:
-        print(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
-        return EXIT_LEFT
-    except KeyboardInterrupt:
-        print("\nstopped waiting; what was cancelled stays cancelled", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    return run_command(
+        _run, USAGE, arguments, needs_words=True, stopped="stopped waiting; what was cancelled stays cancelled"
+    )
 
 
 def _run(arguments: list[str]) -> int:
-    words = read_words(arguments, ("stage", "dataset"), ("--yes",), ("--wait",))
-    if len(words.targets) != 1:
-        raise ConfigError("say which run: its id as in runs/, or last")
-    layout = open_layout(words)
-    run = find_run(layout, words.targets[0])
-    _check_filters(run, words.filters)
-    wanted = {name: value for name, value in words.filters.items() if name in ("stage", "dataset")}
+    words = read_words(arguments, GRAMMAR)
+    word = words.one_target("run: its id as in runs/, the beginning of it, or last")
+    wait_s = words.whole_number("--wait", DEFAULT_WAIT_S)
+    layout, wanted = open_layout(words), words.filters
+    run = find_run(list_runs(layout), word)
+    check_values("stage", wanted.get("stage", ()), PIPELINE)
+    check_values("dataset", wanted.get("dataset", ()), {row.dataset for row in run.jobs})
     processes = list_processes(layout, run)
     jobs = list_jobs(run, wanted)
     far = [process for process in processes if not process.is_here]
@@ -79,23 +64,12 @@ def _run(arguments: list[str]) -> int:
         print(f"{process.what}: process {process.pid} runs on {process.host}; give this command there")
     if not near and not jobs:
         print(f"nothing of run {run.run_id} is alive{' on this machine' if far else ''}")
-        return EXIT_LEFT if far else EXIT_OK
+        return EXIT_BAD if far else EXIT_OK
     _confirm("--yes" in words.flags, run, near, jobs)
-    wait_s = words.numbers.get("--wait", DEFAULT_WAIT_S)
     # A submission under way is stopped first: it would go on submitting.
     left = _stop_processes(near, wait_s) + _cancel_jobs(run, jobs, wanted, wait_s)
     _print_rest(run, jobs, wanted)
-    return EXIT_LEFT if left or far else EXIT_OK
-
-
-def _check_filters(run: Run, filters: Mapping[str, str]) -> None:
-    stage, dataset = filters.get("stage"), filters.get("dataset")
-    if stage is not None and stage not in PIPELINE:
-        raise ConfigError(f"stage={stage}: there is no such stage.{nearest(stage, PIPELINE)}")
-    known = {facts_of(run, row["job"])[1] for row in run.jobs}
-    if dataset is not None and known and dataset not in known:
-        advice = advise(dataset, known, f"it works on {', '.join(sorted(known))}")
-        raise ConfigError(f"dataset={dataset}: run {run.run_id} has none of it; {advice}")
+    return EXIT_BAD if left or far else EXIT_OK
 
 
 def _confirm(is_sure: bool, run: Run, processes: Sequence[LiveProcess], jobs: Mapping[str, LiveJob]) -> None:
@@ -129,20 +103,20 @@ def _stop_processes(processes: Sequence[LiveProcess], wait_s: float) -> int:
     return sum(process.is_alive for process in processes)
 
 
-def _cancel_jobs(run: Run, jobs: Mapping[str, LiveJob], wanted: Mapping[str, str], wait_s: float) -> int:
+def _cancel_jobs(run: Run, jobs: Mapping[str, LiveJob], wanted: Mapping[str, Sequence[str]], wait_s: float) -> int:
     """Cancel jobs, and those that are submitted meanwhile, until none is left; returns how many are left."""
     if not jobs:
         return 0
     begin = last = time.monotonic()
     known = dict(jobs)
-    refusals = _scancel(list(jobs.values()))
+    refusals = _cancel(list(jobs.values()))
     while left := list_jobs(run, wanted):
         now = time.monotonic()
         if now - begin > wait_s:
             break
-        again = [job for job in left.values() if set(job.states) != {"COMPLETING"}]
+        again = [job for job in left.values() if not job.is_ending]
         if again and (now - last > ASK_AGAIN_S or left.keys() - known.keys()):
-            refusals, last = _scancel(again), now
+            refusals, last = _cancel(again), now
         known |= left
         time.sleep(0.5)
     for job in known.values():
@@ -152,36 +126,28 @@ def _cancel_jobs(run: Run, jobs: Mapping[str, LiveJob], wanted: Mapping[str, str
     return len(left)
 
 
-def _scancel(jobs: Sequence[LiveJob]) -> list[str]:
+def _cancel(jobs: Sequence[LiveJob]) -> list[str]:
     """Cancel jobs, one stage after the other as they come; returns SLURM's own words about those it refused."""
     refusals: list[str] = []
-    for _, group in itertools.groupby(jobs, key=lambda job: job.stage):  # one scancel works in parallel
-        for batch in _batches([job.job_id for job in group]):
-            done = ask_slurm(["scancel", *batch], must_succeed=False)
-            # A job that ended a moment ago is no refusal.
-            refusals += [line for line in done.stderr.splitlines() if line.strip() and "Invalid job id" not in line]
+    for _, group in itertools.groupby(jobs, key=lambda job: job.row.stage):  # one scancel works in parallel
+        refusals += cancel_jobs([job.job_id for job in group])
     return refusals
 
 
-def _batches(job_ids: Sequence[str]) -> list[Sequence[str]]:
-    return [job_ids[at : at + MAX_IDS] for at in range(0, len(job_ids), MAX_IDS)]
-
-
-def _print_rest(run: Run, cancelled: Mapping[str, LiveJob], wanted: Mapping[str, str]) -> None:
+def _print_rest(run: Run, cancelled: Mapping[str, LiveJob], wanted: Mapping[str, Sequence[str]]) -> None:
     """What was over already, what goes on, and how to continue."""
     others = list_jobs(run, {}) if wanted else {}
     for row in run.jobs:
-        ids = [str(job_id) for job_id in row.get("job_ids") or [] if str(job_id) not in cancelled]
+        ids = [job_id for job_id in row.job_ids if job_id not in cancelled]
         alive = [job_id for job_id in ids if job_id in others]
         if alive:
-            waits = any(str(job_id) in cancelled for job_id in row.get("after") or [])
+            waits = any(job_id in cancelled for job_id in row.after)
             why = "; it waited for what was cancelled and uses what is there" if waits else ""
-            print(f"{row['job']}: job {', '.join(alive)} goes on{why}")
+            print(f"{row.name}: job {', '.join(alive)} goes on{why}")
         over = [job_id for job_id in ids if job_id not in others]
         if over and not wanted:
-            print(f"{row['job']}: job {', '.join(over)} was over already")
-    command = [str(word) for word in run.receipt.get("command", [])]
-    again = f": {shlex.join(command)}" if command else ""
+            print(f"{row.name}: job {', '.join(over)} was over already")
+    again = f": {shlex.join(run.command)}" if run.command else ""
     print(f"finished items are kept; the same command goes on from here{again}")
 
 

@@ -12,7 +12,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,19 @@ from mmassist.core.errors import ConfigError
 from mmassist.core.item import Item
 from mmassist.io.atomic import commit
 from mmassist.io.layout import Layout
+from tools.command import EXIT_BAD, EXIT_OK, Grammar, read_words, run_command
+from tools.console import make_console
 from tools.doctor.disk import measure_disk
 from tools.doctor.examine import Show, examine
-from tools.doctor.render import make_console, print_report
+from tools.doctor.render import print_report
 from tools.doctor.report import SourceReport, Verdict, report_row
-from tools.doctor.words import names_dataset, open_jobs, take_value
+from tools.doctor.words import MULTIRUN, names_dataset, open_jobs
 
-EXIT_READY, EXIT_NOT_READY, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
+GRAMMAR = Grammar(
+    None,
+    ("--records", "--no-records", *MULTIRUN),
+    {"--json": "a file; say --json report.json, or --json - for standard output"},
+)
 USAGE = """\
 Look at the publishers' folders before any work.
 
@@ -39,66 +44,40 @@ Look at the publishers' folders before any work.
 
   --records      load every annotation, however many there are; --no-records: none (default: below 5000 items)
   --json FILE    write the report with all records left out as JSON; --json - prints it in place of the tables
+  --root FOLDER  in place of DATA_ROOT_DIR
 """
-
-
-@dataclass(frozen=True)
-class Arguments:
-    """The command's own words, and the settings."""
-
-    json_path: str | None
-    with_records: bool | None
-    settings: tuple[str, ...]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if {"--help", "-h"} & set(words):
-        print(USAGE)
-        return EXIT_READY
-    try:
-        return _run(read_arguments(words))
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER
-    except OSError as error:
-        print(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
-        return EXIT_NOT_READY
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    return run_command(_run, USAGE, arguments)
 
 
-def read_arguments(words: Sequence[str]) -> Arguments:
-    """Take the command's own words out. Raises ConfigError for two that contradict each other."""
-    json_path, rest = take_value(words, "--json", "a file; say --json report.json, or --json - for standard output")
-    chosen = {"--records", "--no-records"} & set(rest)
+def _run(arguments: list[str]) -> int:
+    words = read_words(arguments, GRAMMAR)
+    chosen = {"--records", "--no-records"} & words.flags
     if len(chosen) > 1:
         raise ConfigError("--records and --no-records are both given; use one of them")
-    settings = tuple(word for word in rest if word not in chosen)
-    return Arguments(json_path, "--records" in chosen if chosen else None, settings)
-
-
-def _run(arguments: Arguments) -> int:
-    layout, jobs = open_jobs(arguments.settings, "doctor")
-    if arguments.json_path not in (None, "-"):
-        _refuse_inside(Path(str(arguments.json_path)), layout)
-    is_named = names_dataset(arguments.settings)
+    with_records = "--records" in chosen if chosen else None
+    json_path = words.options.get("--json")
+    layout, jobs = open_jobs(words.settings, "doctor")
+    if json_path not in (None, "-"):
+        _refuse_inside(Path(str(json_path)), layout)
+    is_named = names_dataset(words.settings)
     show = _make_show(make_console(is_error=True))
     disk = measure_disk(layout)
-    reports = [examine(layout, job, is_named, arguments.with_records, disk, show) for job in jobs]
+    reports = [examine(layout, job, is_named, with_records, disk, show) for job in jobs]
     mark_shared(reports)
     exit_code = exit_code_of(reports)
     row = report_row(str(layout.data_root), reports, disk, exit_code)
-    if arguments.json_path == "-":
+    if json_path == "-":
         print(json.dumps(row, indent=1))
         return exit_code
     print_report(make_console(), reports, disk)
     if not any(report.counts for report in reports):
         print(f"none of the sources lies in {layout.datasets}; docs/sources/ says how each must be laid out")
-    if arguments.json_path is not None:
-        with commit(Path(arguments.json_path).absolute()) as file:
+    if json_path is not None:
+        with commit(Path(json_path).absolute()) as file:
             file.write(json.dumps(row, indent=1).encode() + b"\n")
     return exit_code
 
@@ -114,7 +93,7 @@ def exit_code_of(reports: Sequence[SourceReport]) -> int:
     """1 when a source that counts is not ready, or when none counts."""
     counted = [report for report in reports if report.counts]
     is_bad = not counted or any(report.verdict is Verdict.NOT_READY for report in counted)
-    return EXIT_NOT_READY if is_bad else EXIT_READY
+    return EXIT_BAD if is_bad else EXIT_OK
 
 
 def _refuse_inside(path: Path, layout: Layout) -> None:
@@ -143,6 +122,4 @@ def _make_show(console: Console) -> Show:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(AttributeError):
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(main())

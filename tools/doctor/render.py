@@ -12,23 +12,12 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from tools.console import show
 from tools.doctor.disk import Disk
 from tools.doctor.needs import State
 from tools.doctor.report import NUM_EXAMPLES, SourceReport, Verdict, count_reasons
 
 COLOURS = {Verdict.READY: "green", Verdict.WARNINGS: "yellow", Verdict.NOT_READY: "red"}
-PLAIN_WIDTH = 160  # columns where the output is no terminal and says nothing of its width
-
-
-def make_console(is_error: bool = False) -> Console:
-    """A console that wraps at the terminal's width, and late elsewhere; without colours where there is no terminal."""
-    console = Console(stderr=is_error, highlight=False, emoji=False)
-    return console if console.is_terminal else Console(width=PLAIN_WIDTH, stderr=is_error, highlight=False, emoji=False)
-
-
-def show(console: Console, part: RenderableType) -> None:
-    """Print a part; plain lines are broken by a terminal's width alone, so that a file of them can be searched."""
-    console.print(part, soft_wrap=isinstance(part, Text) and not console.is_terminal)
 
 
 def print_report(console: Console, reports: Sequence[SourceReport], disk: Disk) -> None:

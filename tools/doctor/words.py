@@ -1,4 +1,4 @@
-"""Command-line words of the tools that look at sources: the settings of ``launchers.run`` and a few words more."""
+"""The sources and settings that a command about sources is given, in the words of ``launchers.run``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mmassist.datasets import adapter_class
 from mmassist.io.layout import Layout
 from mmassist.stages import STAGES_OF
 
+MULTIRUN = ("-m", "--multirun")  # nothing but sweeps here: it changes nothing
 _STAGE = "extract"  # composing needs one; this one every source has, and it needs no weights
 
 
@@ -22,7 +23,7 @@ def open_jobs(words: Sequence[str], tool: str) -> tuple[Layout, list[Job]]:
     one setting.
     """
     refuse_stage(words, tool)
-    plain = [word for word in words if word not in ("-m", "--multirun")]
+    plain = list(words)
     if not names_dataset(plain):
         plain.append(f"dataset={','.join(list_options('dataset'))}")
     combinations = compose_command([*plain, f"stage={_STAGE}"])
@@ -50,26 +51,3 @@ def refuse_stage(words: Sequence[str], tool: str) -> None:
     for word in words:
         if word.startswith("stage="):
             raise ConfigError(f"{word!r}: {tool} looks at sources, not at a stage; leave it out")
-
-
-def take_value(words: Sequence[str], flag: str, meaning: str) -> tuple[str | None, list[str]]:
-    """Value of ``--flag VALUE`` or ``--flag=VALUE`` (None without it), and the other words.
-
-    Raises ConfigError for a flag without a value or given twice; ``meaning`` says what the value is.
-    """
-    rest: list[str] = []
-    found: list[str] = []
-    queue = list(words)
-    while queue:
-        word = queue.pop(0)
-        if word.startswith(f"{flag}="):
-            found.append(word.partition("=")[2])
-        elif word == flag:
-            found.append(queue.pop(0) if queue else "")
-        else:
-            rest.append(word)
-    if len(found) > 1:
-        raise ConfigError(f"{flag} is given {len(found)} times; give it once")
-    if found and (not found[0] or found[0].startswith("--") or "=" in found[0]):
-        raise ConfigError(f"{flag} is given without {meaning}")
-    return (found[0] if found else None), rest

@@ -15,12 +15,13 @@ from typing import Any
 from launchers.compose import list_options
 from mmassist.core.errors import ConfigError
 from mmassist.core.item import Listing
-from tools.doctor.render import make_console
-from tools.doctor.words import build_stages, names_dataset, open_jobs
+from tools.command import EXIT_BAD, EXIT_OK, Grammar, read_words, run_command
+from tools.console import make_console
+from tools.doctor.words import MULTIRUN, build_stages, names_dataset, open_jobs
 from tools.inspect.look import SCHEMA_VERSION, Look, find_item, look_at_item
 from tools.inspect.render import print_keys, print_look
 
-EXIT_OK, EXIT_UNREADABLE, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
+GRAMMAR = Grammar(None, ("--json", *MULTIRUN))
 USAGE = """\
 Look at one item of a source as the stages see it, beside the publisher's records.
 
@@ -30,30 +31,18 @@ Look at one item of a source as the stages see it, beside the publisher's record
   python -m tools.inspect dataset=wtag key=T1 generate.clip_max_units=3   settings as in launchers.run
 
   --json         print everything, nothing shortened, as JSON
+  --root FOLDER  in place of DATA_ROOT_DIR
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or {"--help", "-h"} & set(words):
-        print(USAGE)
-        return EXIT_OK
-    try:
-        return _run(words)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER
-    except OSError as error:
-        print(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
-        return EXIT_UNREADABLE
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    return run_command(_run, USAGE, arguments, needs_words=True)
 
 
-def _run(words: list[str]) -> int:
-    key, settings = _take_key([word for word in words if word != "--json"])
+def _run(arguments: list[str]) -> int:
+    words = read_words(arguments, GRAMMAR)
+    key, settings = _take_key(words.settings)
     if not names_dataset(settings):
         raise ConfigError(f"'dataset' is not given; say dataset=NAME with one of: {', '.join(list_options('dataset'))}")
     layout, jobs = open_jobs(settings, "inspect")
@@ -66,9 +55,9 @@ def _run(words: list[str]) -> int:
     with console.status(f"listing {job.dataset}") if console.is_terminal else contextlib.nullcontext():
         listing = adapter.list_items(which=job.sections["extract"].get("which", "needed"))
     if key is None:
-        return _show_keys(job.dataset, listing, "--json" in words)
+        return _show_keys(job.dataset, listing, "--json" in words.flags)
     look = look_at_item(layout, job, adapter, listing, find_item(listing, key, job.dataset))
-    return _show(look, "--json" in words)
+    return _show(look, "--json" in words.flags)
 
 
 def _take_key(words: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -98,7 +87,7 @@ def _show(look: Look, is_json: bool) -> int:
         _print_json(look.to_row())
     else:
         print_look(make_console(), look)
-    return EXIT_UNREADABLE if look.errors else EXIT_OK
+    return EXIT_BAD if look.errors else EXIT_OK
 
 
 def _print_json(row: dict[str, Any]) -> int:
@@ -107,6 +96,4 @@ def _print_json(row: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(AttributeError):
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(main())

@@ -6,7 +6,6 @@ import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from launchers.jobs import Job, build_stage
@@ -22,6 +21,7 @@ from mmassist.io.layout import Layout
 from mmassist.stages.generate import GenerateConfig
 from tools.doctor.records import drop_rows, why_unusable
 from tools.doctor.sides import look_at_sides
+from tools.records.file import source_rows
 
 SCHEMA_VERSION = 1
 
@@ -119,7 +119,7 @@ def look_at_item(layout: Layout, job: Job, adapter: Adapter, listing: Listing, i
     look = Look(
         item=item,
         side=_side_of(item, sides),
-        sources=[_source_row(layout.data_root, path) for path in (media.sources if media else ())],
+        sources=source_rows(layout.data_root, media.sources if media else ()),
         media=media,
         shown=[one for one in listing.dialogs if (one.media_key or one.key) == media_key],
         listing_drops=[drop for drop in listing.drops if drop.recording == item.recording],
@@ -135,15 +135,6 @@ def _side_of(item: Item, sides: Sides | None) -> str:
     if sides is None:
         return ""
     return sides.recordings.get(item.recording, "")
-
-
-def _source_row(data_root: Path, path: str) -> dict[str, Any]:
-    try:
-        found = data_root / path
-        num_bytes = found.stat().st_size if found.is_file() else None
-    except OSError:
-        num_bytes = None
-    return {"path": path, "is_there": num_bytes is not None, "num_bytes": num_bytes}
 
 
 def _add_contents(look: Look, job: Job, adapter: Adapter) -> None:

@@ -17,7 +17,8 @@ from mmassist.core.adapter import RawRecord
 from mmassist.core.annotation import Annotation, CaptionTrack
 from mmassist.core.item import Drop, Item, ItemKind, Listing
 from mmassist.dialog.annotation import Clip
-from tools.doctor.render import show, size
+from tools.console import show
+from tools.doctor.render import size
 from tools.inspect.look import Look, plain_value
 
 MAX_KEYS = 20

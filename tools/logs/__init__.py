@@ -1,1 +1,1 @@
-"""Shows the log and traceback of an item, a task or an array element; run with ``-m``. Also finds runs and units."""
+"""Shows the log and traceback of an item, a task or an array element; run with ``-m``."""

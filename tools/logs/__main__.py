@@ -5,15 +5,14 @@ Writes nothing. Exit code 0; 2: nothing of that name, or a mistake in the comman
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Sequence
 
-from mmassist.core.errors import ConfigError
+from tools.command import EXIT_OK, Grammar, open_layout, read_words, run_command
 from tools.logs.find import find_meanings
-from tools.logs.words import open_layout, read_words
+from tools.records.unit import UNIT_KEYS
 
-EXIT_OK, EXIT_UNREADABLE, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
+GRAMMAR = Grammar((*UNIT_KEYS, "run"), ("--all",), {"--tail": "a number of lines; say --tail N"})
 DEFAULT_LINES = 40
 MAX_LISTED = 20
 USAGE = """\
@@ -28,40 +27,21 @@ Show the log and the traceback of an item, a task or an array element.
   dataset=NAME, stage=NAME, unit=FOLDER, run=RUN (last: the newest)      leave out what does not fit
   --all       everything the word may mean, and all attempts
   --tail N    at most so many lines of each file (40)
+  --root FOLDER    in place of DATA_ROOT_DIR
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or {"--help", "-h"} & set(words):
-        print(USAGE)
-        return EXIT_OK
-    try:
-        return _run(words)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER
-    except BrokenPipeError:  # ``| head`` has seen enough
-        sys.stderr.close()
-        return EXIT_OK
-    except OSError as error:
-        print(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
-        return EXIT_UNREADABLE
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    return run_command(_run, USAGE, arguments, needs_words=True)
 
 
 def _run(arguments: list[str]) -> int:
-    words = read_words(arguments, ("dataset", "stage", "unit", "run"), ("--all",), ("--tail",))
-    if len(words.targets) != 1:
-        given = " and ".join(map(repr, words.targets)) or "nothing"
-        raise ConfigError(f"{given} is asked for; give one item key, task or job id")
-    layout = open_layout(words)
-    num_lines = words.numbers.get("--tail", DEFAULT_LINES)
+    words = read_words(arguments, GRAMMAR)
+    word = words.one_target("item key, task or job id")
+    num_lines = words.whole_number("--tail", DEFAULT_LINES)
     everything = "--all" in words.flags
-    meanings = find_meanings(layout, words.targets[0], words.filters)
+    meanings = find_meanings(open_layout(words), word, words)
     shown = meanings if everything else meanings[:1]
     for meaning in shown:
         print("\n".join(meaning.tell(num_lines, everything)))
@@ -75,6 +55,4 @@ def _run(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(AttributeError):
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(main())

@@ -1,212 +1,34 @@
-"""What a word may mean: an item, a task, or an array element. Each meaning knows how to tell about itself."""
+"""What a word may mean: an item, a task, or an array element, in whichever folders and runs know it."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
 
 from mmassist.core.errors import ConfigError
-from mmassist.core.outcome import Status
 from mmassist.io.layout import Layout
-from tools.logs.runs import Run, find_run, list_runs
-from tools.logs.show import Origin, describe, iter_attempt, iter_element, iter_task_log
-from tools.logs.units import (
-    Attempt,
-    Place,
-    Unit,
-    find_place,
-    latest_commit,
-    list_units,
-    load_record,
-    load_task_rows,
-)
-from tools.logs.words import advise
+from tools.command import Words, advise
+from tools.logs.meaning import ElementMeaning, ItemMeaning, Meaning, TaskMeaning
+from tools.records.place import find_place
+from tools.records.run import Run, find_run, list_runs
+from tools.records.task import latest_commit, load_record, load_task_rows
+from tools.records.unit import Unit, choose_units, list_units
 
 _JOB_ID = re.compile(r"\d+(_\d+)?")
 _ELEMENT = re.compile(r"(?P<job>[A-Za-z0-9_.-]{1,150})\.(?P<element>\d{5})(\.\d+)?")
 _TASK = re.compile(r"(?:(?P<unit>.+?)/)??(?:tasks/|shards/|index/)?(?P<task>(?:[a-z]+-)?\d{6})(?:\.json|\.tar)?")
-MAX_EXAMPLES = 10
 
 
-class Meaning(Protocol):
-    """One thing that a word may stand for."""
-
-    @property
-    def is_failed(self) -> bool: ...
-
-    @property
-    def time(self) -> str: ...
-
-    def line(self) -> str:
-        """What it is and how it stands."""
-        ...
-
-    def tell(self, num_lines: int, everything: bool) -> Iterator[str]:
-        """All about it, line by line."""
-        ...
-
-
-@dataclass(frozen=True)
-class ItemMeaning:
-    """An item in one unit; ``attempts`` are those of the run asked for."""
-
-    layout: Layout
-    place: Place
-    attempts: Sequence[Attempt]
-
-    @property
-    def is_failed(self) -> bool:
-        return self.place.status == Status.FAILED
-
-    @property
-    def time(self) -> str:
-        return self.attempts[-1].time if self.attempts else ""
-
-    def line(self) -> str:
-        place, unit = self.place, self.place.unit
-        task = f"task {place.task}{', open' if place.is_open else ''}"
-        return f"item {place.key} in {unit.path} ({unit.stage}), {task}: {_state(place.status, self.attempts)}"
-
-    def tell(self, num_lines: int, everything: bool) -> Iterator[str]:
-        yield self.line()
-        if not self.attempts:
-            yield from self._iter_waiting()
-        shown = self.attempts if everything else self.attempts[-1:]
-        for attempt in self.attempts[: len(self.attempts) - len(shown)]:
-            yield f"  earlier: {describe(attempt)}"
-        for attempt in shown:
-            yield from iter_attempt(
-                Origin(self.layout, self.place.unit, attempt.run_id), self.place, attempt, num_lines
-            )
-
-    def _iter_waiting(self) -> Iterator[str]:
-        for run in list_runs(self.layout):
-            job = run.job_of(self.place.unit)
-            element = run.element_of(job, self.place.task)
-            if element is None:
-                continue
-            hands = [
-                (life, hand)
-                for life in run.lives(job, element)
-                if not life.get("ended")
-                for hand in life.get("in_hand", [])
-                if hand.get("item") == self.place.key
-            ]
-            for life, hand in hands:
-                where = life.get("node") or life.get("host") or "an unknown host"
-                yield f"  in hand since {hand.get('since')}: worker {hand.get('child')} on {where}"
-            yield f"  handed out by run {run.run_id}, element {element}; python -m tools.logs {job}.{element:05d}"
-            return
-        yield "  no run has it in hand"
-
-
-@dataclass(frozen=True)
-class TaskMeaning:
-    """A task of one unit."""
-
-    layout: Layout
-    unit: Unit
-    task: str
-    items: Sequence[str]
-    record: Mapping[str, Any]
-    commit: Mapping[str, Any]
-
-    @property
-    def is_failed(self) -> bool:
-        return any(row["status"] == Status.FAILED for row in self.record.get("outcomes", {}).values())
-
-    @property
-    def time(self) -> str:
-        return str(self.commit.get("time") or self.record.get("run_id", ""))
-
-    def line(self) -> str:
-        counts = Counter(str(row["status"]) for row in self.record.get("outcomes", {}).values())
-        state = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
-        what = f"committed, {state}" if self.record else f"open, {len(self.items)} items"
-        return f"task {self.task} of {self.unit.path} ({self.unit.stage}): {what}"
-
-    def tell(self, num_lines: int, everything: bool) -> Iterator[str]:
-        yield self.line()
-        yield from self._iter_items(len(self.items) if everything else MAX_EXAMPLES)
-        if self.record:
-            run = Run(self.record["run_id"], self.layout.run(self.record["run_id"]))
-            yield from iter_task_log(run, self.unit, self.task, self.items, self._attempt(), num_lines)
-            return
-        for run in list_runs(self.layout):
-            element = run.element_of(run.job_of(self.unit), self.task)
-            if element is not None:
-                writer = f"{element}-supervisor"
-                attempt = Attempt(self.task, "open", run_id=run.run_id, writer=writer)
-                yield from iter_task_log(run, self.unit, self.task, self.items, attempt, num_lines)
-                return
-        yield "  no run was handed it"
-
-    def _attempt(self) -> Attempt:
-        return Attempt(
-            self.task,
-            "committed",
-            run_id=self.record["run_id"],
-            writer=self.record["attempt"],
-            time=str(self.commit.get("time", "")),
-            node=str(self.commit.get("node", "")),
-        )
-
-    def _iter_items(self, limit: int) -> Iterator[str]:
-        outcomes = self.record.get("outcomes", {})
-        done = [key for key in self.items if outcomes.get(key, {}).get("status") == Status.DONE]
-        rest = [key for key in self.items if key not in set(done)]
-        for keys, what in ((done, "done"), (rest, "")):
-            for key in keys[:limit]:
-                row = outcomes.get(key) or {}
-                reason = f" ({row['reason']}): {row['message']}" if row.get("reason") else ""
-                yield f"  item {key}: {row.get('status') or what or 'not committed'}{reason}"
-            if len(keys) > limit:
-                yield f"  … and {len(keys) - limit} more {what or 'not done'}; --all lists them"
-
-
-@dataclass(frozen=True)
-class ElementMeaning:
-    """One array element of a run."""
-
-    run: Run
-    job: str
-    element: int
-    lives: Sequence[Mapping[str, Any]]
-
-    @property
-    def is_failed(self) -> bool:
-        return bool(self.lives) and self.lives[-1].get("end") in ("failed", "stopped")
-
-    @property
-    def time(self) -> str:
-        last = self.lives[-1] if self.lives else {}
-        return str(last.get("ended") or last.get("updated") or self.run.receipt.get("time", ""))
-
-    def line(self) -> str:
-        last = self.lives[-1] if self.lives else {}
-        state = (last.get("end") or f"alive, as of {last.get('updated')}") if last else "no start recorded"
-        message = f": {last['message']}" if last.get("message") else ""
-        job_id = self.run.job_id(self.job, self.element)
-        slurm = f" (SLURM {job_id})" if job_id else ""
-        return f"element {self.element} of {self.job}{slurm}, run {self.run.run_id}: {state}{message}"
-
-    def tell(self, num_lines: int, everything: bool) -> Iterator[str]:
-        yield self.line()
-        yield from iter_element(self.run, self.job, self.element, self.lives, num_lines)
-
-
-def find_meanings(layout: Layout, word: str, filters: Mapping[str, str]) -> list[Meaning]:
+def find_meanings(layout: Layout, word: str, words: Words) -> list[Meaning]:
     """Everything that ``word`` may mean, what failed first, then the newest. Raises ConfigError when it is nothing."""
-    run = find_run(layout, filters["run"]) if "run" in filters else None
-    units = list_units(layout, filters)
+    name = words.one("run")
+    run = find_run(list_runs(layout), name) if name else None
+    units = choose_units(list_units(layout), words.filters)
     found: list[Meaning] = list(_iter_items(layout, word, units, run))
     found += _iter_tasks(layout, word, units, run)
-    found += _iter_elements(layout, word, filters, run)
+    found += _iter_elements(layout, word, words.filters, run)
     if not found:
-        raise ConfigError(_unknown(layout, word, units, filters))
+        raise ConfigError(_unknown(layout, word, units, words))
     return sorted(found, key=lambda meaning: (meaning.is_failed, meaning.time), reverse=True)
 
 
@@ -227,9 +49,9 @@ def _iter_tasks(layout: Layout, word: str, units: Sequence[Unit], run: Run | Non
         return
     task, path = match["task"], match["unit"]
     for unit in units:
-        if path not in (None, unit.path, unit.path.partition("/")[2]):
+        if path is not None and not unit.is_called(path):
             continue
-        rows = [row for row in load_task_rows(unit.layout, f'"{task}"'.encode()) if row["name"] == task]
+        rows = [row for row in load_task_rows(unit.layout, needle=f'"{task}"'.encode()) if row["name"] == task]
         record = load_record(unit.layout, task)
         is_other = run is not None and record.get("run_id", run.run_id) != run.run_id
         if is_other or not (record or rows):
@@ -238,7 +60,9 @@ def _iter_tasks(layout: Layout, word: str, units: Sequence[Unit], run: Run | Non
         yield TaskMeaning(layout, unit, task, items, record, latest_commit(unit.layout, task))
 
 
-def _iter_elements(layout: Layout, word: str, filters: Mapping[str, str], run: Run | None) -> Iterator[ElementMeaning]:
+def _iter_elements(
+    layout: Layout, word: str, filters: Mapping[str, Sequence[str]], run: Run | None
+) -> Iterator[ElementMeaning]:
     runs = list_runs(layout) if run is None else [run]
     named = _ELEMENT.fullmatch(word)
     if named:
@@ -250,28 +74,16 @@ def _iter_elements(layout: Layout, word: str, filters: Mapping[str, str], run: R
     if not _JOB_ID.fullmatch(word):
         return
     for one in runs:
-        elements = [pair for pair in one.elements_of_id(word) if _fits(one.row_of(pair[0]), filters)]
+        elements = [(row.name, n) for row in one.jobs if row.fits(filters) for n in row.elements_of(word)]
         for job, element in elements:
             yield ElementMeaning(one, job, element, one.lives(job, element))
         if elements:
             return  # ids are given again after years or a lost controller: the newest run is meant
 
 
-def _fits(row: Mapping[str, Any], filters: Mapping[str, str]) -> bool:
-    return all(row.get(name, value) == value for name, value in filters.items() if name in ("dataset", "stage"))
-
-
-def _state(status: str, attempts: Sequence[Attempt]) -> str:
-    if not attempts:
-        return status
-    last = attempts[-1]
-    reason = f" ({last.reason})" if last.reason and status != Status.DONE else ""
-    return f"{status}{reason}, {last.time}"
-
-
-def _unknown(layout: Layout, word: str, units: Sequence[Unit], filters: Mapping[str, str]) -> str:
+def _unknown(layout: Layout, word: str, units: Sequence[Unit], words: Words) -> str:
     names = {key for unit in units for row in load_task_rows(unit.layout) for key in row["items"]}
-    where = ", ".join(f"{name}={value}" for name, value in filters.items() if name != "paths.data_root")
-    looked = f"{layout.processed} and the runs" + (f" ({where})" if where else "")
+    where = f" ({words.shown_filters})" if words.filters else ""
+    looked = f"{layout.processed} and the runs{where}"
     rest = "give an item key, a task such as 000003 or holoassist/frames/000003, or a SLURM job id such as 123_4"
     return f"{word!r} is no item, task or element in {looked}; {advise(word, names, rest)}"

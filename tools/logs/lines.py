@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tools.logs.units import parse_row
+from launchers.slurm.ends import parse_time
+from tools.records.file import parse_row, text_of
 
 BLOCK_BYTES = 1 << 16
 MAX_BYTES = 4 << 20  # read of one log, from the moment of interest backwards
@@ -35,7 +36,7 @@ def read_moments(path: Path, begin: str, end: str, num_lines: int) -> list[dict[
             stop = _offset_after(file, size, until + AFTER) if until else size
             for line in _iter_backwards(file, stop):
                 row = parse_row(line)
-                moment = parse_time(row.get("time", ""))
+                moment = parse_time(text_of(row, "time"))
                 if moment is None:
                     continue
                 if len(found) >= num_lines or (since and moment < since):
@@ -44,15 +45,6 @@ def read_moments(path: Path, begin: str, end: str, num_lines: int) -> list[dict[
     except OSError:
         return []
     return found[::-1]
-
-
-def parse_time(text: Any) -> datetime | None:
-    """A time of ours; None for what is none."""
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else None
 
 
 def _take(lines: Iterator[bytes], number: int) -> Iterator[bytes]:
@@ -86,7 +78,7 @@ def _offset_after(file: BinaryIO, size: int, moment: datetime) -> int:
         file.readline()
         time = None
         while time is None and file.tell() < high:  # torn lines have none
-            time = parse_time(parse_row(file.readline()).get("time", ""))
+            time = parse_time(text_of(parse_row(file.readline()), "time"))
         if time is None or time > moment:
             high = middle
         else:
@@ -94,7 +86,7 @@ def _offset_after(file: BinaryIO, size: int, moment: datetime) -> int:
     file.seek(low)
     while low < size:
         line = file.readline()
-        time = parse_time(parse_row(line).get("time", ""))
+        time = parse_time(text_of(parse_row(line), "time"))
         if not line or (time is not None and time > moment):
             break
         low += len(line)

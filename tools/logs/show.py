@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from launchers.slurm.ends import parse_time
 from mmassist.core.errors import Kind
 from mmassist.core.outcome import Status
 from mmassist.io.layout import Layout
-from tools.logs.lines import parse_time, read_moments, tail_lines
-from tools.logs.runs import Run, fields_of
-from tools.logs.units import Attempt, Place, Unit
+from tools.logs.lines import read_moments, tail_lines
+from tools.records.file import rows_of, table_of, text_of
+from tools.records.place import Attempt, Place
+from tools.records.run import Run
+from tools.records.unit import Unit
 
 DEADLY = (Kind.CRASH, Kind.TIMEOUT, Kind.OUT_OF_MEMORY)  # the worker could write nothing more: only its output may tell
 MAX_TRACEBACK_LINES = 400
@@ -29,7 +32,7 @@ class Origin:
 
     @property
     def run(self) -> Run:
-        return Run(self.run_id, self.layout.run(self.run_id))
+        return Run(self.layout, self.run_id)
 
 
 def describe(attempt: Attempt) -> str:
@@ -44,7 +47,7 @@ def iter_attempt(origin: Origin, place: Place, attempt: Attempt, num_lines: int)
     """One attempt at an item with its traceback, the worker's log, and the output of a worker that died."""
     yield f"  {describe(attempt)}"
     run, element = origin.run, attempt.element
-    yield from _iter_where(attempt)
+    yield from _iter_where(replace(attempt, run_id=""))  # which is told already
     if attempt.traceback:
         yield from _iter_file(origin.layout.data_root / attempt.traceback, "traceback", MAX_TRACEBACK_LINES)
     if not run.exists:
@@ -52,7 +55,7 @@ def iter_attempt(origin: Origin, place: Place, attempt: Attempt, num_lines: int)
         return
     if element is None:
         return
-    job = run.job_of(origin.unit)
+    job = run.job_of(origin.unit).name
     logs = run.worker_logs(job, element)
     children = [attempt.child] if attempt.child is not None else _suspects(logs, attempt)
     for child in children:
@@ -76,7 +79,7 @@ def iter_task_log(
         return
     if element is None:
         return
-    job = run.job_of(unit)
+    job = run.job_of(unit).name
     for life in run.lives(job, element)[-1:]:
         yield f"  its element: {_describe_life(life)}"
     for child, path in run.worker_logs(job, element).items():
@@ -100,7 +103,7 @@ def iter_element(run: Run, job: str, element: int, lives: Sequence[Mapping[str, 
     """An element's starts and ends, what SLURM kept of its output, and the ends of its workers' logs."""
     for life in lives:
         yield f"  {_describe_life(life)}"
-        for hand in life.get("in_hand", []) if not life.get("ended") else []:
+        for hand in rows_of(life, "in_hand") if not life.get("ended") else []:
             yield f"    in hand: {fields_of(hand, 'item', 'task', 'child', 'since')}"
     for path in run.slurm_files(job, element):
         yield from _iter_file(path, "SLURM output", num_lines)
@@ -113,10 +116,15 @@ def iter_element(run: Run, job: str, element: int, lives: Sequence[Mapping[str, 
         yield "  nothing was written by it yet"
 
 
+def fields_of(row: Mapping[str, Any], *names: str) -> str:
+    """``name value`` of what is there, for one line of text."""
+    return ", ".join(f"{name} {row[name]}" for name in names if row.get(name) not in (None, ""))
+
+
 def _describe_life(life: Mapping[str, Any]) -> str:
     message = f": {life['message']}" if life.get("message") else ""
     end = f"{life['end']} {life.get('ended', '')}" if life.get("end") else f"alive, as of {life.get('updated', '')}"
-    items = ", ".join(f"{number} {status}" for status, number in (life.get("items") or {}).items() if number)
+    items = ", ".join(f"{number} {status}" for status, number in table_of(life, "items").items() if number)
     where = fields_of(life, "node", "host", "pid", "job_id")
     tasks = f"{life.get('committed', 0)} of {life.get('tasks', 0)} tasks committed"
     start = f"start {life.get('start', 0)} at {life.get('started', '')}"
@@ -144,7 +152,7 @@ def _item_rows(path: Path, key: str, attempt: Attempt, num_lines: int) -> list[d
 
 
 def _is_before(row: Mapping[str, Any], attempt: Attempt) -> bool:
-    moment, end = parse_time(row.get("time", "")), parse_time(attempt.time)
+    moment, end = parse_time(text_of(row, "time")), parse_time(attempt.time)
     return moment is not None and end is not None and moment <= end
 
 

@@ -18,20 +18,24 @@ from rich.text import Text
 
 from launchers.collector import paused_collector
 from mmassist.core.errors import ConfigError
-from tools.doctor.render import make_console
+from mmassist.io.layout import Layout
+from tools.command import EXIT_OK, Grammar, Words, open_layout, read_words, run_command
+from tools.console import make_console
+from tools.records.unit import UNIT_KEYS
 from tools.status.render import render_report
-from tools.status.report import Report, make_report
+from tools.status.report import Choice, Report, make_report
 from tools.status.row import report_row
-from tools.status.words import Arguments, read_arguments
 
-EXIT_OK, EXIT_BAD, EXIT_USER = 0, 1, 2
+WATCH_S = 5.0
+GRAMMAR = Grammar(UNIT_KEYS, ("--json", "--watch"), {"--watch": f"a number of seconds, or none for {WATCH_S:g}"})
 USAGE = """\
 Say how every output folder and every started job stands.
 
   python -m tools.status                               all folders, each with the latest run that worked on it
-  python -m tools.status RUN                           the folders of one run; the beginning of its name will do
+  python -m tools.status RUN                           the folders of one run: its id or the beginning of it, or last
   python -m tools.status dataset=holoassist stage=extract,encode
 
+  dataset=NAME, stage=NAME, unit=FOLDER                these folders alone; several values with commas
   --watch [SECONDS]   redraw every 5 seconds, or as many as said, until Ctrl-C
   --json              everything as one JSON document
   --root FOLDER       in place of DATA_ROOT_DIR
@@ -40,53 +44,51 @@ Say how every output folder and every started job stands.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if {"--help", "-h"} & set(words):
-        print(USAGE)
-        return EXIT_OK
-    try:
-        return _run(read_arguments(words))
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER
-    except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]  # nobody reads any more; Python would complain at its end
-        return EXIT_BAD
-    except OSError as error:
-        print(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
-        return EXIT_BAD
+    return run_command(_run, USAGE, arguments)
 
 
-def _run(arguments: Arguments) -> int:
+def _run(arguments: list[str]) -> int:
+    words = read_words(arguments, GRAMMAR)
+    layout, watch_s, is_json = open_layout(words, may_be_empty=True), _watch_s(words), "--json" in words.flags
+    if is_json and watch_s is not None:
+        raise ConfigError("--json and --watch are both given; use one of them")
     console = make_console()
-    if arguments.watch_s is not None and console.is_terminal:
-        return _watch(arguments, arguments.watch_s, console)
-    report = _look(arguments)
-    if arguments.is_json:
+    if watch_s is not None and console.is_terminal:
+        return _watch(layout, words, watch_s, console)
+    report = _look(layout, words)
+    if is_json:
         print(json.dumps(report_row(report), indent=1))
         return report.exit_code
-    console.print(render_report(report), soft_wrap=not console.is_terminal)
-    if arguments.watch_s is not None:
+    console.print(render_report(report, console.width), soft_wrap=not console.is_terminal)
+    if watch_s is not None:
         print("--watch needs a terminal; this was one look", file=sys.stderr)
     return report.exit_code
 
 
-def _watch(arguments: Arguments, seconds: float, console: Console) -> int:
+def _watch_s(words: Words) -> float | None:
+    """Seconds from one look to the next, None for a single one. Raises ConfigError."""
+    text = words.options.get("--watch")
+    if text is None:
+        return WATCH_S if "--watch" in words.flags else None
+    if not text.replace(".", "", 1).isdigit() or not 0.2 <= float(text) <= 86400:
+        raise ConfigError(f"--watch {text}: say a number of seconds from 0.2 to 86400, or none for {WATCH_S:g}")
+    return float(text)
+
+
+def _watch(layout: Layout, words: Words, seconds: float, console: Console) -> int:
     report: Report | None = None
     with contextlib.suppress(KeyboardInterrupt), Live(Text("looking …"), console=console, auto_refresh=False) as live:
         while True:
-            report = _look(arguments)
-            live.update(render_report(report, max(5, console.height // 3)), refresh=True)
+            report = _look(layout, words)
+            live.update(render_report(report, console.width, max(5, console.height // 3)), refresh=True)
             time.sleep(seconds)
     return report.exit_code if report else EXIT_OK
 
 
 @paused_collector()
-def _look(arguments: Arguments) -> Report:
-    return make_report(arguments.layout, arguments.choice)
+def _look(layout: Layout, words: Words) -> Report:
+    return make_report(layout, Choice(words.targets, words.filters))
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(AttributeError):
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(main())

@@ -9,7 +9,8 @@ from typing import Any
 
 from mmassist.core.outcome import Status
 from mmassist.io.layout import UnitLayout
-from tools.status.files import Reader
+from tools.records.file import Reader, number_of
+from tools.records.task import load_task_rows
 
 Row = Mapping[str, Any]
 NOT_DONE = (Status.FAILED, Status.BLOCKED, Status.SKIPPED)
@@ -70,7 +71,9 @@ class _Tally:
     def __init__(self, unit: UnitLayout, reader: Reader):
         self._unit, self._reader = unit, reader
         self._runs: set[str] = set()
-        self._tasks, self._weights = self._read_tasks()
+        rows = load_task_rows(unit, reader)
+        self._tasks: dict[str, list[str]] = {row["name"]: row["items"] for row in rows}
+        self._weights: dict[str, float] = {row["name"]: row["weight"] for row in rows}
         # Names before lines: a line is written after its record, and what is missing is read from the record itself.
         self._committed = {name.removesuffix(".json") for name in reader.list_names(unit.record_dir, ".json")}
         self._lines = self._read_lines()
@@ -88,7 +91,7 @@ class _Tally:
         by_status = Counter(str(row["status"]) for row in self._settled.values())
         for name in self._committed - self._exact:
             by_status.update(self._lines[name]["items"])
-            found.num_bytes += _number(self._lines[name].get("bytes"))
+            found.num_bytes += number_of(self._lines[name], "bytes")
         shown = {key: row for key, row in self._settled.items() if row["status"] in NOT_DONE}
         for key, name in self._home.items():
             if name in self._committed and name not in self._exact and _not_done(self._lines[name]):
@@ -126,16 +129,6 @@ class _Tally:
             found.items_left[name] = left
             found.weight_left[name] = self._weights.get(name, 0.0) * left / max(1, len(items))
 
-    def _read_tasks(self) -> tuple[dict[str, list[str]], dict[str, float]]:
-        rows = (self._reader.read_object(self._unit.tasks) or {}).get("tasks")
-        tasks: dict[str, list[str]] = {}
-        weights: dict[str, float] = {}
-        for row in rows if isinstance(rows, list) else []:
-            if isinstance(row, dict) and isinstance(row.get("name"), str) and isinstance(row.get("items"), list):
-                tasks[row["name"]] = [key for key in row["items"] if isinstance(key, str)]
-                weights[row["name"]] = float(_number(row.get("weight")))
-        return tasks, weights
-
     def _read_lines(self) -> dict[str, Row]:
         """The latest commit line per task: a task that was made again has several."""
         lines: dict[str, Row] = {}
@@ -146,7 +139,7 @@ class _Tally:
                 task = row.get("task")
                 if not isinstance(task, str) or not isinstance(row.get("items"), dict):
                     continue
-                row["items"] = {status: _number(number) for status, number in row["items"].items()}
+                row["items"] = {status: number_of(row["items"], status) for status in row["items"]}
                 known = lines.get(task)
                 if known is None or str(known.get("time", "")) <= str(row.get("time", "")):
                     lines[task] = row
@@ -239,8 +232,4 @@ def _not_done(line: Row) -> int:
 
 
 def _rank(row: Row) -> tuple[float, str]:
-    return _number(row.get("attempt")), str(row.get("time", ""))
-
-
-def _number(value: Any) -> Any:
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
+    return number_of(row, "attempt"), str(row.get("time", ""))

@@ -6,15 +6,16 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from launchers.slurm.ends import GOOD_ENDS, End, Evidence, LifeRecord, Verdict, classify, parse_time
 from launchers.slurm.queue import AccountRow, QueueRow, is_in_folder, read_accounting, read_queue
-from tools.status.files import Reader
-from tools.status.receipt import JobRow
+from mmassist.io.lock import process_start
+from tools.records.file import Reader
+from tools.records.run import JobRow
 
 CLOCK_SLACK_S = 5.0
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -119,24 +120,21 @@ def judge_jobs(rows: Sequence[JobRow], reader: Reader, cluster: Cluster) -> list
         cluster.ask_accounting([job_id for row in asked for job_id in row.job_ids])
     for row in unsure:
         lives[row.key] = read_lives(row, reader)
-    return [_judge(row, lives[row.key], cluster, reader) for row in rows]
+    return [_judge(row, lives[row.key], cluster) for row in rows]
 
 
 def read_lives(row: JobRow, reader: Reader) -> Lives:
-    """All life files of a job; files with names that are none of ours are left alone."""
+    """All life files of a job, as they are now."""
     found = Lives()
-    folder = row.run.life_dir(row.name)
-    for name in reader.list_names(folder, ".json"):
-        element = name.partition(".")[0]
-        content = reader.read_object(folder / name) if element.isdigit() else None
-        if content is None:
-            continue
-        life = LifeRecord.from_row(content)
-        found.starts += 1
-        found.gpu_hours += life.gpus * life.seconds / 3600
-        known = found.latest.get(int(element))
-        if known is None or known.start <= life.start:
-            found.latest[int(element)] = life
+    for element, paths in row.run.list_lives(row.name).items():
+        for path in paths:
+            content = reader.read_object(path)
+            if content is None:
+                continue
+            life = LifeRecord.from_row(content)
+            found.starts += 1
+            found.gpu_hours += life.gpus * life.seconds / 3600
+            found.latest[element] = life
     return found
 
 
@@ -144,17 +142,12 @@ def is_process_alive(host: str, pid: int, not_after: str) -> bool | None:
     """Whether a process of this machine lives that began by ``not_after``; None where it cannot be seen from here."""
     if host != socket.gethostname() or pid <= 0:
         return None
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        uptime_s = float(Path("/proc/uptime").read_text().split()[0])
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    except (OSError, IndexError, ValueError):
-        return None
-    age_s = uptime_s - int(fields[19]) / _TICKS
+    start = process_start(pid)
     limit = parse_time(not_after)
-    is_reused = limit is not None and time.time() - age_s > limit.timestamp() + CLOCK_SLACK_S
-    return fields[0] != "Z" and not is_reused
+    if not start or limit is None:
+        return bool(start)
+    age_s = float(Path("/proc/uptime").read_text().split()[0]) - int(start) / _TICKS
+    return time.time() - age_s <= limit.timestamp() + CLOCK_SLACK_S
 
 
 def _is_over(row: JobRow, lives: Lives) -> bool:
@@ -165,36 +158,26 @@ def _is_over(row: JobRow, lives: Lives) -> bool:
 def _needs_accounting(row: JobRow, lives: Lives, cluster: Cluster) -> bool:
     if not row.windows:
         return True
-    for number, job_id in iter_elements(row):
-        life, (queue, _) = lives.latest.get(number), cluster.find(job_id, str(row.run.code))
+    for number, job_id in row.iter_elements():
+        life, (queue, _) = lives.latest.get(number), cluster.find(job_id, str(row.run.layout.code))
         is_listed = queue is not None and not queue.is_finished
         if not is_listed and not (life and life.ended and life.end in ("completed", "failed")):
             return True
     return False
 
 
-def iter_elements(row: JobRow) -> Iterator[tuple[int, str]]:
-    """Number and SLURM's id of every element; a window of one element is a plain job without an index."""
-    if not row.is_cluster_job:
-        yield from ((number, "") for number in range(row.elements))
-        return
-    for job_id, first, count in row.windows:
-        for number in range(first, first + count):
-            yield number, job_id if count == 1 else f"{job_id}_{number - first}"
-
-
-def _judge(row: JobRow, lives: Lives, cluster: Cluster, reader: Reader) -> JobState:
+def _judge(row: JobRow, lives: Lives, cluster: Cluster) -> JobState:
     state = JobState(row, lives=lives)
     now = datetime.now(UTC)
     if row.is_cluster_job and not row.windows:  # an older version's: which ids there were, SLURM alone knows
         elements = list(enumerate(cluster.list_elements(row.job_ids)))
-    elif not row.is_cluster_job and not lives.starts and _had_nothing_to_do(row, reader):
+    elif not row.is_cluster_job and not lives.starts and row.run.bundles(row.name) == []:
         elements = []
     else:
-        elements = list(iter_elements(row))
+        elements = list(row.iter_elements())
     for number, job_id in elements:
         life = lives.latest.get(number)
-        queue, account = cluster.find(job_id, str(row.run.code)) if job_id else (None, None)
+        queue, account = cluster.find(job_id, str(row.run.layout.code)) if job_id else (None, None)
         evidence = Evidence(
             life=life,
             queue=queue,
@@ -202,18 +185,13 @@ def _judge(row: JobRow, lives: Lives, cluster: Cluster, reader: Reader) -> JobSt
             is_queue_known=cluster.is_queue_known,
             is_cluster_job=row.is_cluster_job,
             is_process_alive=None if row.is_cluster_job else _is_alive(row, life),
-            keeps_lives=row.keeps_lives,
+            keeps_lives=row.run.keeps_lives,
         )
         state.elements.append(Element(number, job_id, life, classify(evidence, now)))
     return state
 
 
-def _had_nothing_to_do(row: JobRow, reader: Reader) -> bool:
-    planned = (reader.read_object(row.run.plan) or {}).get(row.name)
-    return isinstance(planned, dict) and planned.get("elements") == []
-
-
 def _is_alive(row: JobRow, life: LifeRecord | None) -> bool | None:
     if life:
         return is_process_alive(life.host, life.pid, life.started)
-    return is_process_alive(row.host, row.pid, row.time)
+    return is_process_alive(row.host, row.pid, row.run.time)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from launchers.slurm.ends import GOOD_ENDS, OPEN_ENDS, End
-from mmassist.core.errors import ConfigError
 from mmassist.io.layout import Layout
+from tools.records.file import Reader, text_of
+from tools.records.run import JobRow, Run, find_run, list_runs
+from tools.records.unit import Unit, choose_units, list_units
 from tools.status.count import UnitCount, count_unit
-from tools.status.files import Reader
 from tools.status.job import Cluster, Element, JobState, judge_jobs, read_lives
-from tools.status.receipt import JobRow, list_run_ids, read_jobs
-from tools.status.unit import Unit, find_units
 
 SCHEMA_VERSION = 1
 _VARYING = re.compile(
@@ -30,7 +28,7 @@ ADVICE = {
     End.OUT_OF_MEMORY: "raise <stage>.mem_gb or lower <stage>.num_workers, then give the same command again",
     End.NODE_FAILURE: "give the same command again",
     End.LOST: "give the same command again",
-    End.NEVER: "cancel it (python -m tools.cancel RUN), change what the reason names, give the command again",
+    End.NEVER: "mend what the reason names (held: scontrol release), or cancel it (python -m tools.cancel RUN)",
 }
 
 
@@ -91,29 +89,30 @@ class Report:
 
 @dataclass(frozen=True)
 class Choice:
-    """What to look at; empty means all."""
+    """What to look at: runs by name, folders by ``dataset``, ``stage`` and ``unit``; empty means all."""
 
-    runs: tuple[str, ...] = ()
-    datasets: tuple[str, ...] = ()
-    stages: tuple[str, ...] = ()
+    runs: Sequence[str] = ()
+    filters: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def make_report(layout: Layout, choice: Choice) -> Report:
-    """Look at everything once. Raises ConfigError for a run that does not exist."""
+    """Look once at the folders and runs asked for, or at everything. Raises ConfigError for what does not exist."""
     reader, cluster = Reader(), Cluster()
-    units = [unit for unit in find_units(layout, reader) if _is_chosen(unit, choice)]
+    units = choose_units(list_units(layout, reader), choice.filters)
     counts = {unit.path: count_unit(unit.layout, reader) for unit in units}
-    rows = _find_rows(layout, units, choice, reader)
-    if choice.runs:
+    runs = list_runs(layout, reader)
+    chosen = [find_run(runs, word) for word in choice.runs]
+    rows = _find_rows(layout, units, list(dict.fromkeys(chosen)), runs, reader)
+    if chosen:
         units = [unit for unit in units if rows.get(unit.path)]
     wanted = {row.key: row for unit in units for row in rows.get(unit.path, ())}
     states = {state.row.key: state for state in judge_jobs(list(wanted.values()), reader, cluster)}
-    hours = _gpu_hours(layout, units, counts, states, reader)
+    hours = _gpu_hours(layout, counts, runs, states, reader)
     reports = []
     for unit in units:
         jobs = [states[row.key] for row in rows.get(unit.path, ())]
         report = UnitReport(unit, counts[unit.path], jobs, hours[unit.path])
-        _add_progress(report, reader)
+        _add_progress(report)
         reports.append(report)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     known = (cluster.is_queue_known, cluster.is_accounting_known)
@@ -132,7 +131,7 @@ def list_bad_ends(job: JobState) -> list[BadEnd]:
     found = []
     for (end, slurm, _), members in groups.items():
         message = members[0].verdict.message
-        advice = ADVICE[end].replace("<stage>", stage or "STAGE").replace("RUN", job.row.run_id)
+        advice = ADVICE[end].replace("<stage>", stage or "STAGE").replace("RUN", job.row.run.run_id)
         nodes = sorted({element.verdict.node for element in members} - {""})
         as_of = max(element.verdict.as_of for element in members)
         numbers, ids = [element.number for element in members], [e.job_id for e in members if e.job_id]
@@ -140,70 +139,47 @@ def list_bad_ends(job: JobState) -> list[BadEnd]:
     return sorted(found, key=lambda bad: -len(bad.elements))
 
 
-def _is_chosen(unit: Unit, choice: Choice) -> bool:
-    return (not choice.datasets or unit.dataset in choice.datasets) and (
-        not choice.stages or unit.stage in choice.stages
-    )
-
-
-def _find_rows(layout: Layout, units: Sequence[Unit], choice: Choice, reader: Reader) -> dict[str, list[JobRow]]:
+def _find_rows(
+    layout: Layout, units: Sequence[Unit], chosen: Sequence[Run], runs: Sequence[Run], reader: Reader
+) -> dict[str, list[JobRow]]:
     """The jobs to show per folder: those of the runs asked for, else the latest one and the holder of the lock."""
     locks = {unit.path: reader.read_object(unit.layout.lock) or {} for unit in units}
-    holders = {path: str(lock.get("run_id", "")) for path, lock in locks.items()}
-    known = list_run_ids(layout, reader)
-    missing = {unit.path for unit in units}
+    holders = {path: text_of(lock, "run_id") for path, lock in locks.items()}
+    missing = set(locks)
     found: dict[str, list[JobRow]] = {}
-    for run_id in _choose_runs(known, choice.runs):
-        if not choice.runs and not missing and run_id not in holders.values():
+    for run in chosen or runs:
+        if not chosen and not missing and run.run_id not in holders.values():
             continue
-        for row in read_jobs(layout, run_id, reader):
-            is_latest = row.unit in missing
-            if choice.runs or is_latest or holders.get(row.unit) == run_id:
-                if not row.is_submitted and holders.get(row.unit) == run_id:
-                    row = row.held_by(locks[row.unit])
-                found.setdefault(row.unit, []).append(row)
-                missing.discard(row.unit)
+        for row in run.jobs:
+            path = row.unit.removeprefix(f"{layout.processed.name}/")
+            is_holder = holders.get(path) == run.run_id
+            if path in locks and (chosen or path in missing or is_holder):
+                found.setdefault(path, []).append(
+                    row.held_by(locks[path]) if is_holder and not row.is_submitted else row
+                )
+                missing.discard(path)
     return found
-
-
-def _choose_runs(known: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """All runs, or those asked for by name or by the beginning of it. Raises ConfigError."""
-    if not wanted:
-        return list(known)
-    found = []
-    for word in wanted:
-        matching = [word] if word in known else [name for name in known if name.startswith(word)]
-        if not matching:
-            latest = f"; the latest is {known[0]}" if known else "; there is none at all"
-            raise ConfigError(f"there is no run {word!r}{latest}")
-        if len(matching) > 1:
-            raise ConfigError(
-                f"{word!r} begins the names of {len(matching)} runs, such as {matching[0]}; say more of it"
-            )
-        found += matching
-    return list(dict.fromkeys(found))
 
 
 def _gpu_hours(
     layout: Layout,
-    units: Sequence[Unit],
     counts: dict[str, UnitCount],
+    runs: Sequence[Run],
     states: dict[tuple[str, str], JobState],
     reader: Reader,
 ) -> dict[str, float]:
     """GPU-hours that went into each folder: of all runs that left a line in it, and of those that are shown."""
-    hours = {unit.path: 0.0 for unit in units}
-    runs = {run_id for unit in units for run_id in counts[unit.path].run_ids} | {key[0] for key in states}
-    known = set(list_run_ids(layout, reader))
-    for run_id in sorted(runs & known):
-        for row in read_jobs(layout, run_id, reader):
-            if row.unit in hours:
-                state = states.get(row.key)
-                hours[row.unit] += (state.lives if state else read_lives(row, reader)).gpu_hours
+    hours = dict.fromkeys(counts, 0.0)
+    wanted = set().union(*(count.run_ids for count in counts.values())) | {run_id for run_id, _ in states}
+    for row in (row for run in runs if run.run_id in wanted for row in run.jobs):
+        path = row.unit.removeprefix(f"{layout.processed.name}/")
+        if path in hours:
+            state = states.get(row.key)
+            hours[path] += (state.lives if state else read_lives(row, reader)).gpu_hours
     return hours
 
 
-def _add_progress(report: UnitReport, reader: Reader) -> None:
+def _add_progress(report: UnitReport) -> None:
     """Items in hand and waiting, the rate, and when it will be over."""
     count = report.count
     live = [life for job in report.jobs for _, life in job.live]
@@ -220,18 +196,17 @@ def _add_progress(report: UnitReport, reader: Reader) -> None:
     report.waiting = count.open
     report.items_per_s = sum(life.items.get("done", 0) / life.seconds for life in live if life.seconds)
     weight_per_s = sum(life.weight_s / life.seconds for life in live if life.seconds)
-    tasks = [name for job in report.jobs if job.live for name in _tasks_ahead(job, reader, count)]
+    tasks = [name for job in report.jobs if job.live for name in _tasks_ahead(job, count)]
     if weight_per_s:
         report.eta_s = sum(count.weight_left.get(name, 0.0) for name in tasks) / weight_per_s
     elif report.items_per_s:
         report.eta_s = sum(count.items_left.get(name, 0) for name in tasks) / report.items_per_s
 
 
-def _tasks_ahead(job: JobState, reader: Reader, count: UnitCount) -> list[str]:
+def _tasks_ahead(job: JobState, count: UnitCount) -> list[str]:
     """Open tasks of the elements that are not over."""
-    planned = (reader.read_object(job.row.run.plan) or {}).get(job.row.name)
-    bundles: Any = planned.get("elements") if isinstance(planned, dict) else None
-    if not isinstance(bundles, list) or not all(isinstance(bundle, list) for bundle in bundles):
+    bundles = job.row.run.bundles(job.row.name)
+    if bundles is None:
         return list(count.items_left)
     ahead = [e.number for e in job.elements if e.verdict.end in OPEN_ENDS and e.number < len(bundles)]
     return [name for number in ahead for name in bundles[number] if name in count.items_left]

@@ -33,7 +33,7 @@ def _unit_row(report: UnitReport) -> dict[str, Any]:
     count = report.count
     items = {name: getattr(count, name) for name in ITEM_COUNTS}
     return {
-        "unit": report.unit.path,
+        "unit": f"processed_data/{report.unit.path}",
         "dataset": report.unit.dataset,
         "stage": report.unit.stage,
         "items": {**items, "running": report.running, "waiting": report.waiting},
@@ -51,12 +51,12 @@ def _unit_row(report: UnitReport) -> dict[str, Any]:
 def _job_row(job: JobState) -> dict[str, Any]:
     row = job.row
     return {
-        "run_id": row.run_id,
+        "run_id": row.run.run_id,
         "job": row.name,
-        "launcher": row.launcher,
-        "user": row.user,
-        "time": row.time,
-        "command": list(row.command),
+        "launcher": row.run.launcher,
+        "user": row.run.user,
+        "time": row.run.time,
+        "command": row.run.command,
         "job_ids": list(row.job_ids),
         "is_submitted": row.is_submitted,
         "is_interrupted": job.is_interrupted,

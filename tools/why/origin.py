@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from mmassist.core.errors import ConfigError
 from mmassist.core.item import Item, ItemKind, Listing
 from mmassist.datasets import build_adapter, build_dataset_config
 from mmassist.io.layout import Layout
-from tools.logs.runs import Run
-from tools.logs.units import Place, read_mapping
-from tools.logs.words import ROOT
+from tools.command import ROOT_KEY
+from tools.records.file import Reader, table_of
+from tools.records.place import Place
+from tools.records.run import Run
 
 _ROW = b'{"attempts":'  # how an item's row begins in the file of an element
 
@@ -39,12 +40,12 @@ class Origins:
     def find(self, place: Place | None, key: str, kind: ItemKind) -> Origin | None:
         """The item behind an output; None when neither a run's files nor the source have it."""
         for attempt in reversed(place.attempts) if place else ():
-            run = Run(attempt.run_id, self._layout.run(attempt.run_id))
+            run = Run(self._layout, attempt.run_id)
             if place is None or attempt.element is None or not run.exists:
                 continue
-            job = run.job_of(place.unit)
-            config = read_mapping(run.layout.config(job))
-            self.sections = self.sections or {**config.get("sections", {}), "compat": config.get("compat", False)}
+            job = run.job_of(place.unit).name
+            config = Reader().read_object(run.layout.config(job)) or {}
+            self.sections = self.sections or {**table_of(config, "sections"), "compat": bool(config.get("compat"))}
             row = load_item_row(run.layout.element(job, attempt.element), key)
             if "item" in row:
                 return Origin(Item.from_row(row["item"]), run.run_id)
@@ -66,11 +67,11 @@ class Origins:
     def _list(self) -> Listing:
         if self.sections.get("dataset"):
             config = build_dataset_config(self.sections["dataset"], "dataset")
-            adapter = build_adapter(config, self._layout.data_root, bool(self.sections["compat"]))
-            return adapter.list_items(which=self.sections.get("extract", {}).get("which", "needed"))
+            adapter = build_adapter(config, self._layout.data_root, self.sections["compat"])
+            return adapter.list_items(which=table_of(self.sections, "extract").get("which", "needed"))
         from tools.doctor.words import open_jobs  # composing takes a second: only where no run is left to say it
 
-        layout, (job,) = open_jobs([f"dataset={self._dataset}", f"{ROOT}='{self._layout.data_root}'"], "why")
+        layout, (job,) = open_jobs([f"dataset={self._dataset}", f"{ROOT_KEY}='{self._layout.data_root}'"], "why")
         return job.adapter(layout).list_items(which=job.sections["extract"].get("which", "needed"))
 
 
@@ -102,24 +103,12 @@ def _decode(data: bytes) -> dict[str, Any]:
     return row if isinstance(row, dict) else {}
 
 
-def source_rows(data_root: Path, paths: Iterable[str]) -> list[dict[str, Any]]:
-    """The files an item is made from; of groups one file may serve many records."""
-    return [_source_row(data_root, path) for path in dict.fromkeys(paths)]
-
-
-def _source_row(data_root: Path, path: str) -> dict[str, Any]:
-    try:
-        found = data_root / path
-        num_bytes = found.stat().st_size if found.is_file() else None
-    except OSError:
-        num_bytes = None
-    return {"path": path, "is_there": num_bytes is not None, "num_bytes": num_bytes}
-
-
 def iter_listing_drops(layout: Layout, run_id: str, item: Item) -> Iterator[Mapping[str, Any]]:
     """What the run repaired or left out of the recording when it listed the source."""
     try:
         rows = json.loads(layout.run(run_id).drops(item.dataset).read_bytes())
     except (OSError, ValueError):
         return
-    yield from (row for row in rows if row.get("recording") == item.recording)
+    for row in rows if isinstance(rows, list) else ():
+        if isinstance(row, dict) and row.get("recording") == item.recording:
+            yield {"record": "", "reason": "", **row}

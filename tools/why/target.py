@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mmassist.core.errors import ConfigError
+from mmassist.core.outcome import Status
 from mmassist.io.layout import Layout
 from mmassist.stages import PIPELINE
-from tools.logs.units import Place, Unit, find_place, list_units, load_record, load_task_rows, read_mapping
-from tools.logs.words import advise
+from tools.command import Words, advise
+from tools.records.file import Reader, table_of, text_of
+from tools.records.place import Place, find_place
+from tools.records.task import load_record, load_task_rows
+from tools.records.unit import Unit, choose_units, list_units, stage_rank
 
 _SHARD = re.compile(r"(?:(?P<unit>.+?)/)??(?:shards/)?(?P<task>(?:[a-z]+-)?\d{6})\.tar(?:[/:](?P<rest>.+))?")
 MAX_KEYS = 5
@@ -47,15 +50,15 @@ def read_target(layout: Layout, word: str) -> Target:
     return Target(key, sample, match["task"] if match else "", (match["unit"] or "") if match else "")
 
 
-def find_start(layout: Layout, word: str, filters: Mapping[str, str]) -> Start:
+def find_start(layout: Layout, word: str, words: Words) -> Start:
     """The folder of the latest stage that holds what is asked for, of several the newest.
 
     Raises ConfigError with the nearest names.
     """
     target = read_target(layout, word)
-    units = [unit for unit in list_units(layout, filters) if _fits(unit, target, filters)]
+    units = [unit for unit in choose_units(list_units(layout), words.filters) if _fits(unit, target, words)]
     if not units:
-        raise ConfigError(f"{word!r}: no folder in {layout.processed} fits {_shown(filters) or 'it'}")
+        raise ConfigError(f"{word!r}: no folder in {layout.processed} fits {words.shown_filters or 'it'}")
     if target.task and not target.key:
         target = Target(_only_key(word, target, units), "", target.task, target.unit)
     found = [(place, _members(place, target)) for unit in units if (place := find_place(unit, target.key))]
@@ -65,17 +68,27 @@ def find_start(layout: Layout, word: str, filters: Mapping[str, str]) -> Start:
     fitting = [(place, members) for place, members in found if members or not target.sample]
     if not fitting:
         raise ConfigError(_no_sample(word, target, [place for place, _ in found]))
-    fitting.sort(key=lambda one: (_rank(one[0].unit), one[0].status == "done", one[0].time), reverse=True)
+    fitting.sort(key=lambda one: _preference(one[0]), reverse=True)
     place, members = fitting[0]
     same = tuple(one.unit.path for one, _ in fitting[1:] if one.unit.stage == place.unit.stage)
     return Start(place, target, tuple(members), same)
 
 
+def _preference(place: Place) -> tuple[bool, int, bool, str]:
+    """Sorts what is asked for last: the latest stage, what is done before what is not, the newest."""
+    stage = place.unit.stage
+    return (stage in PIPELINE, stage_rank(stage), place.status == Status.DONE, place.time)
+
+
 def index_members(place: Place) -> list[tuple[str, int, int]]:
     """Name, offset and size of the item's files in its shard; none while it is not committed."""
-    index = read_mapping(place.unit.layout.index(place.task)) if place.record else {}
-    entry: Mapping[str, Any] = index.get("items", {}).get(place.key, {})
-    return [(name, offset, size) for name, offset, size in entry.get("members", [])]
+    index = (Reader().read_object(place.unit.layout.index(place.task)) if place.record else None) or {}
+    members = table_of(table_of(index, "items"), place.key).get("members")
+    return [
+        (member[0], member[1], member[2])
+        for member in (members if isinstance(members, list) else ())
+        if isinstance(member, list) and len(member) == 3 and isinstance(member[0], str)
+    ]
 
 
 def _members(place: Place, target: Target) -> list[tuple[str, int, int]]:
@@ -88,11 +101,10 @@ def _sample(name: str) -> str:
     return name.partition("/")[2].partition(".")[0]
 
 
-def _fits(unit: Unit, target: Target, filters: Mapping[str, str]) -> bool:
-    if target.unit and target.unit not in (unit.path, unit.path.partition("/")[2]):
-        return False
-    setup = filters.get("setup")
-    return setup is None or unit.manifest.get("settings", {}).get("setup", {}).get("name") == setup
+def _fits(unit: Unit, target: Target, words: Words) -> bool:
+    setups = words.filters.get("setup")
+    is_setup = not setups or text_of(table_of(unit.settings, "setup"), "name") in setups
+    return is_setup and (not target.unit or unit.is_called(target.unit))
 
 
 def _only_key(word: str, target: Target, units: Sequence[Unit]) -> str:
@@ -109,10 +121,6 @@ def _only_key(word: str, target: Target, units: Sequence[Unit]) -> str:
     return keys[0]
 
 
-def _rank(unit: Unit) -> int:
-    return PIPELINE.index(unit.stage) if unit.stage in PIPELINE else -1
-
-
 def _no_sample(word: str, target: Target, places: Sequence[Place]) -> str:
     names = {_sample(name) for place in places for name, _, _ in index_members(place)}
     samples = [f"{target.key}/{name}" for name in sorted(names)]
@@ -124,7 +132,3 @@ def _unknown(layout: Layout, word: str, target: Target, units: Sequence[Unit]) -
     names = {key for unit in units for row in load_task_rows(unit.layout) for key in row["items"]}
     hint = "give an item key, KEY/SAMPLE, or SHARD.tar/KEY"
     return f"{word!r}: no folder in {layout.processed} knows the item; {advise(target.key, names, hint)}"
-
-
-def _shown(filters: Mapping[str, str]) -> str:
-    return " ".join(f"{name}={value}" for name, value in filters.items() if name != "paths.data_root")

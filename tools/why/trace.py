@@ -12,9 +12,11 @@ from mmassist.core.item import Item, ItemKind
 from mmassist.core.outcome import Status
 from mmassist.io.layout import Layout
 from mmassist.stages import PIPELINE, stage_class
-from tools.logs.runs import Run
-from tools.logs.units import Attempt, Place, Unit, find_place, iter_rows_of, list_units, read_mapping
-from tools.why.origin import Origin, Origins, iter_listing_drops, source_rows
+from tools.records.file import Reader, iter_rows_of, source_rows, table_of, text_of
+from tools.records.place import Attempt, Place, find_place
+from tools.records.run import Run
+from tools.records.unit import Unit, list_units, stage_rank
+from tools.why.origin import Origin, Origins, iter_listing_drops
 from tools.why.target import Start
 
 SCHEMA_VERSION = 1
@@ -37,7 +39,7 @@ class Trace:
 
     def __init__(self, layout: Layout, start: Start, is_checked: bool):
         self._layout, self._start, self._is_checked = layout, start, is_checked
-        self._units = list_units(layout, {"dataset": start.place.unit.dataset})
+        self._units = [unit for unit in list_units(layout) if unit.dataset == start.place.unit.dataset]
         self._origins = Origins(layout, start.place.unit.dataset)
         self._found: dict[tuple[ItemKind, str], Origin | None] = {}
         self._steps: dict[tuple[str, str], Step] = {}
@@ -46,7 +48,7 @@ class Trace:
         """Everything, with the field names of docs/tools.md; the stages from the one asked for to the first."""
         start = self._start
         self._follow(Step(start.place.unit.stage, start.place.key, start.place.unit, start.place))
-        steps = sorted(self._steps.values(), key=lambda step: (-_rank(step.stage), step.key))
+        steps = sorted(self._steps.values(), key=lambda step: (-stage_rank(step.stage), step.key))
         rows = [self._step_row(step) for step in steps]
         return {
             "schema_version": SCHEMA_VERSION,
@@ -86,7 +88,7 @@ class Trace:
                 return unit, ""
         if not units:
             return None, f"no folder of {stage} is there any more"
-        found = [(list(iter_differences(settings, unit.manifest.get("settings", {}))), unit) for unit in units]
+        found = [(list(iter_differences(settings, unit.settings)), unit) for unit in units]
         differences, unit = min(found, key=lambda one: (len(one[0]), one[1].path))
         changed = "; ".join(f"{key} was {old!r}, is {new!r}" for key, old, new in differences[:3])
         return unit, f"this folder has other settings than what was read: {changed}"
@@ -96,11 +98,11 @@ class Trace:
         if step.unit is None:
             return row | {"status": "unknown"}
         row["unit"] = self._layout.relative(step.unit.layout.root)
-        row |= _settings_row(step.unit.manifest)
+        row |= _settings_row(step.unit)
         if step.place is None:
             return row | {"status": "waiting", "remark": step.remark or "the item is not in this folder"}
         made = made_by(step.place)
-        run = Run(made.run_id, self._layout.run(made.run_id)) if made and made.run_id else None
+        run = Run(self._layout, made.run_id) if made and made.run_id else None
         return row | self._place_row(step, step.place, made) | _code_row(step.unit.manifest, run)
 
     def _place_row(self, step: Step, place: Place, made: Attempt | None) -> dict[str, Any]:
@@ -169,8 +171,8 @@ class Trace:
         return now.digest if now else None
 
     def _side(self, item: Item) -> str:
-        assignment = read_mapping(self._layout.unit(item.dataset, "splits").assignment)
-        return str(assignment.get("recordings", {}).get(item.recording, ""))
+        assignment = Reader().read_object(self._layout.unit(item.dataset, "splits").assignment) or {}
+        return str(table_of(assignment, "recordings").get(item.recording, ""))
 
     def _source_row(self, origin: Origin) -> dict[str, Any]:
         item = origin.item
@@ -217,28 +219,28 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 def _reads(unit: Unit | None) -> dict[str, Any]:
     """Settings of the stages that a unit reads, by name, the latest stage first."""
-    reads = unit.manifest.get("settings", {}).get("reads", {}) if unit else {}
-    return {name: reads[name] for name in sorted(reads, key=_rank, reverse=True)}
+    reads = table_of(unit.settings, "reads") if unit else {}
+    return {name: table_of(reads, name) for name in sorted(reads, key=stage_rank, reverse=True)}
 
 
-def _settings_row(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    settings = manifest.get("settings", {})
+def _settings_row(unit: Unit) -> dict[str, Any]:
+    settings = unit.settings
     return {
-        "fingerprint": manifest.get("fingerprint", ""),
+        "fingerprint": text_of(unit.manifest, "fingerprint"),
         "settings": {key: value for key, value in settings.items() if key not in _NOT_SETTINGS},
         "stage_version": settings.get("version"),
-        "revisions": settings.get("revision", {}),
+        "revisions": table_of(settings, "revision"),
     }
 
 
 def _code_row(manifest: Mapping[str, Any], run: Run | None) -> dict[str, Any]:
     """Versions of the run that made the item; of the folder's beginning where the run did not note them."""
     receipt = run.receipt if run else {}
-    versions = receipt.get("versions") or manifest.get("versions", {})
-    is_run = bool(receipt.get("versions")) or manifest.get("created_by") == (run.run_id if run else None)
+    versions = table_of(receipt, "versions") or table_of(manifest, "versions")
+    is_run = bool(table_of(receipt, "versions")) or manifest.get("created_by") == (run.run_id if run else None)
     return {
         "versions": versions,
-        "commit": receipt.get("commit") or manifest.get("commit", ""),
+        "commit": text_of(receipt, "commit") or text_of(manifest, "commit"),
         "versions_of": "run" if is_run else "folder",
         "run_is_there": run.exists if run else False,
     }
@@ -249,7 +251,3 @@ def _drop_rows(unit: Unit, key: str) -> list[dict[str, Any]]:
     rows = [row for _, row in iter_rows_of(unit.layout.drops("").parent, key)]
     last = max((str(row.get("run_id", "")) for row in rows), default="")
     return [{name: row.get(name, "") for name in ("record", "reason")} for row in rows if row.get("run_id") == last]
-
-
-def _rank(stage: str) -> int:
-    return PIPELINE.index(stage) if stage in PIPELINE else len(PIPELINE)

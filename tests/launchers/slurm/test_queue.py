@@ -11,7 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launchers.slurm.queue import FINISHED, live_jobs, parse_indices, read_accounting, read_queue
+from launchers.slurm.queue import (
+    FINISHED,
+    FolderJob,
+    cancel_jobs,
+    live_jobs,
+    parse_indices,
+    read_accounting,
+    read_folder_jobs,
+    read_queue,
+)
+from mmassist.core.errors import StageError
 
 FORGOTTEN = "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"
 DOWN = "echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1"
@@ -159,3 +169,44 @@ def test_states_are_spelt_as_slurm_does() -> None:
     assert all(state == state.upper() and " " not in state for state in FINISHED)
     assert not FINISHED & {"PENDING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED", "CONFIGURING"}
     assert os.sep not in "".join(FINISHED)
+
+
+def test_jobs_of_a_folder_are_known_by_it_alone(answer: Answer, tmp_path: Path) -> None:
+    folder = tmp_path / "a|b"
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    answer(
+        squeue=rows(
+            "slurm_load_jobs: a warning",
+            f"1|extract|RUNNING|{folder}",
+            f"1|extract|PENDING|{tmp_path / 'link'}",
+            "2|extract|RUNNING|/another/code",
+            f"3|encode|PENDING|{folder}",
+            "4|encode|PENDING|",
+        )
+    )
+    assert read_folder_jobs(str(folder), "me") == [
+        FolderJob("1", "extract", frozenset({"RUNNING", "PENDING"})),
+        FolderJob("3", "encode", frozenset({"PENDING"})),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("script", "words"), [(DOWN, "Unable to contact slurm controller"), (None, "squeue cannot be")]
+)
+def test_whoever_must_know_is_told_that_slurm_is_silent(answer: Answer, script: str | None, words: str) -> None:
+    if script:
+        answer(squeue=script)
+    with pytest.raises(StageError, match=words):
+        read_folder_jobs("/run/code", "me")
+
+
+def test_refusals_to_cancel_are_told(answer: Answer, tmp_path: Path) -> None:
+    refusal = "scancel: error: Kill job error on job id 7: Access/permission denied"
+    answer(
+        scancel=f'echo "$*" > {tmp_path}/asked\n'
+        f"echo '{refusal}' >&2\necho 'scancel: error: Invalid job id 8' >&2\nexit 1"
+    )
+    assert cancel_jobs(["7", "8", ""]) == [refusal]
+    assert (tmp_path / "asked").read_text() == "7 8\n"
+    assert cancel_jobs([]) == []

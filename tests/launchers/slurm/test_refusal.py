@@ -44,7 +44,7 @@ SITE = make_site([make_node()])
         (POLICY, "cluster.qos or"),
         ("sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying\n" + FAILED
          + "Resource temporarily unavailable", "cluster.elements_per_slot"),
-        (FAILED + "Invalid wckey specification", "sbatch: {wckey: NAME}"),
+        (FAILED + "Invalid wckey specification", "sbatch: ['wckey=NAME']"),
         (FAILED + "Requested reservation is invalid", "cluster.sbatch"),
         (FAILED + "Access/permission denied", "cluster.partition"),
         (FAILED + "Invalid --nice value", "cluster.sbatch"),
