@@ -43,11 +43,11 @@ slurm-packages: setup
 
 test: lint slurm-packages
 	@$(call need,command -v ffmpeg,ffmpeg)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: setup slurm-packages
 	@$(call need,command -v ffmpeg,ffmpeg)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 lint: setup
 	$(BIN)/ruff check .

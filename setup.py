@@ -15,7 +15,14 @@ EXTRAS = {
     ],
     "llm": ["tokenizers>=0.23,<0.24", "jsonschema>=4.26,<5"],
     "slurm": ["submitit>=1.5.4,<1.6"],
-    "dev": ["transformers>=5.19,<5.20", "pytest>=9.2,<10", "hypothesis>=6.170,<7", "ruff==0.17.5", "mypy==2.4.1"],
+    "dev": [
+        "transformers>=5.19,<5.20",
+        "pytest>=9.2,<10",
+        "pytest-xdist>=3.8,<4",
+        "hypothesis>=6.170,<7",
+        "ruff==0.17.5",
+        "mypy==2.4.1",
+    ],
 }
 
 setup(

@@ -54,8 +54,20 @@ def check_site(layout: Layout, jobs: Sequence[Job]) -> tuple[Controller, list[st
     if "%" in str(layout.runs):  # sbatch and srun take it for a pattern in the names of output files
         raise ConfigError(f"DATA_ROOT_DIR is {str(layout.data_root)!r}; with SLURM it must not contain '%'")
     controller = ask_controller()
-    remarks = [remark for job in jobs for remark in check_fits(request_of(job), controller)]
+    remarks = [remark for job in jobs for remark in [*check_fits(request_of(job), controller), *_find_slow_items(job)]]
     return controller, list(dict.fromkeys(remarks))
+
+
+def _find_slow_items(job: Job) -> list[str]:
+    """Say so when an item may take longer than an element lives: it would be begun again at every start."""
+    config, stage = job.stage_config, job.stage.name
+    life_s = config.timeout_min * 60 - request_of(job).cluster.signal_delay_s
+    if config.item_timeout_s <= life_s:
+        return []
+    return [
+        f"{stage}.item_timeout_s={config.item_timeout_s:g} allows an item more time than an element has "
+        f"({life_s} s of {stage}.timeout_min={config.timeout_min}); one that needs it is begun again at every start"
+    ]
 
 
 def submit_jobs(

@@ -490,6 +490,16 @@ def test_a_remark_is_made_once_for_all_jobs(command, slurm):
     assert remarks == ["partition 'main' is DOWN: jobs wait until an administrator opens it"]
 
 
+def test_items_that_may_outlast_their_element_are_remarked(command, slurm):
+    slurm.answer("scontrol", SCONTROL)
+    short = replace(command.job(), stage=Toy({"toy": StageConfig(timeout_min=60, item_timeout_s=3600)}))
+    _, remarks = check_site(command.layout, [short, command.job()])
+    assert remarks == [
+        "toy.item_timeout_s=3600 allows an item more time than an element has (3480 s of toy.timeout_min=60); "
+        "one that needs it is begun again at every start"
+    ]
+
+
 def test_a_machine_without_slurm_is_told_what_to_say(command, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="there is no sbatch on this machine; say hydra/launcher=local"):
