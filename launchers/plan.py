@@ -169,7 +169,7 @@ def _reason_to_retry(retry: str, outcome: Outcome, inputs: str) -> tuple[str, bo
         return "inputs changed", True
     if outcome.status is Status.SKIPPED:
         return ("asked to redo", True) if retry == "all" else (f"skipped: {outcome.reason}", False)
-    if outcome.reason == Kind.TRANSIENT or retry in ("failed", "all"):
+    if outcome.reason in (Kind.TRANSIENT, Kind.KILLED) or retry in ("failed", "all"):
         return f"failed before: {outcome.reason}", True
     return f"failed: {outcome.reason}", False
 

@@ -234,10 +234,12 @@ class Supervisor:
             Kind.TIMEOUT: f"not finished within item_timeout_s={self._limits.item_timeout_s:g} seconds",
             Kind.OUT_OF_MEMORY: f"the worker grew beyond {self._limits.memory_bytes / 2**30:.1f} GiB on it",
         }
-        outcome = Outcome(key, Status.FAILED, str(kind), messages[kind], hand.inputs, hand.attempt, hand.task)
+        has_second_chance = kind is Kind.CRASH and not hand.again
+        reason = str(Kind.KILLED if has_second_chance else kind)
+        outcome = Outcome(key, Status.FAILED, reason, messages[kind], hand.inputs, hand.attempt, hand.task)
         record_outcome(self._unit, outcome, self._run_id, self._writer)
-        if kind is Kind.CRASH and not hand.again:
-            return  # it gets a second chance
+        if has_second_chance:
+            return
         what = {"status": Status.FAILED, "reason": kind, "message": messages[kind]}
         self._tell_of({"event": "item", "item": key, **what}, -1)
         self._gauge.add(Status.FAILED)

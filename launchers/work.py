@@ -190,7 +190,7 @@ class TaskRunner:
         tried = known is not None and known.run_id == self._config["run_id"] and known.status is not Status.DONE
         # A worker may have died for no fault of the item (kill -9, a node out of memory): one that died under it is
         # no verdict, two are.
-        again = tried and known is not None and known.reason == Kind.CRASH and known.attempt <= entry["attempts"] + 1
+        again = tried and known is not None and known.reason == Kind.KILLED
         if item is None or not entry["todo"] or (tried and not again):
             if known is not None:
                 outcomes[key] = known

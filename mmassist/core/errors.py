@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """Why an item failed. A plain rerun retries only ``TRANSIENT``."""
+    """Why an item failed. A plain rerun retries only ``TRANSIENT`` and ``KILLED``."""
 
     TRANSIENT = "transient"  # the same input may work next time: a file server hiccup, a lost engine
     PERMANENT = "permanent"  # the input is at fault
-    CRASH = "crash"  # the process died under this item
+    KILLED = "killed"  # the process died under this item, perhaps for no fault of it: it is tried once more at once
+    CRASH = "crash"  # the process died under this item a second time
     TIMEOUT = "timeout"
     OUT_OF_MEMORY = "out_of_memory"
 

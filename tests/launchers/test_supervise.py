@@ -26,7 +26,7 @@ ledger, kept = pathlib.Path(sys.argv[1]), set()
 def say(**event): print(json.dumps(event), flush=True)
 def settled():
     rows = [json.loads(l) for p in ledger.glob("*.jsonl") for l in p.read_text().splitlines()]
-    return {r["item"] for r in rows if r["reason"] != "crash" or r["attempt"] == 2} | kept
+    return {r["item"] for r in rows if r["reason"] != "killed"} | kept
 def tried():
     return {json.loads(l)["item"] for p in ledger.glob("*.jsonl") for l in p.read_text().splitlines()}
 for line in sys.stdin:

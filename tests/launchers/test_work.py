@@ -95,7 +95,7 @@ def take_folder(work: Work, run_id: str = "run-2") -> None:
 
 def test_an_item_under_which_a_worker_died_is_tried_once_more(source):
     work = Work(source)
-    work.crash("b", attempt=1)
+    work.crash("b", attempt=1, kind=Kind.KILLED)
     assert work.do() and work.processed == ["a", "b", "c"]
     assert source.made() == {"a": "one", "b": "two", "c": "three"}
     starts = {event["item"]: (event["attempt"], event["again"]) for event in work.events if event["event"] == "start"}
@@ -105,7 +105,7 @@ def test_an_item_under_which_a_worker_died_is_tried_once_more(source):
 
 def test_an_item_under_which_two_workers_died_is_left_alone(source):
     work = Work(source)
-    work.crash("b", attempt=1)
+    work.crash("b", attempt=1, kind=Kind.KILLED)
     work.crash("b", attempt=2)
     assert work.do() and work.processed == ["a", "c"]
     record = json.loads(work.unit.record("000000").read_text())
@@ -117,7 +117,7 @@ def test_a_death_while_the_worker_was_at_it_is_seen_by_the_next_task_of_the_same
     """A sibling dies on an item of a task that then comes to a worker which began earlier."""
     work = Work(source)
     runner = work.runner()
-    work.crash("b", attempt=1)
+    work.crash("b", attempt=1, kind=Kind.KILLED)
     assert work.do(runner=runner)
     assert [event["attempt"] for event in work.events if event["event"] == "start"] == [1, 2, 1]
 
@@ -136,7 +136,7 @@ def test_attempts_count_on_from_earlier_runs(source):
     first.do()
     first.lock.release()
     work = Work(source, retry="failed")
-    work.crash("b", attempt=3)
+    work.crash("b", attempt=3, kind=Kind.KILLED)
     assert work.do() and work.processed == ["b"]
     assert [row["attempt"] for row in work.done_rows() if row["run_id"] == RUN] == [4]
 
