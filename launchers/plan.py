@@ -38,6 +38,11 @@ class UnitPlan:
     def num_items(self) -> int:
         return sum(len(keys) for keys in self.todo.values())
 
+    @property
+    def num_failed(self) -> int:
+        """Items that stand as failed and are not tried again."""
+        return sum(number for reason, number in self.rest.items() if reason.startswith("failed"))
+
     def waiting(self) -> list[Task]:
         """The tasks to work on, each with the weight of what is to do of it."""
         left = ((task, len(self.todo[task.name])) for task in self.tasks if task.name in self.todo)

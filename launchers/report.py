@@ -72,7 +72,7 @@ def _iter_empty_sides(result: JobResult) -> Iterator[str]:
 def num_failed(results: Sequence[JobResult]) -> int:
     """Items that stand as failed after the command, now or from before."""
     now = sum(r.counts[Status.FAILED] for r in results)
-    return now + sum(n for r in results for reason, n in r.plan.rest.items() if reason.startswith("failed"))
+    return now + sum(r.plan.num_failed for r in results)
 
 
 def num_unreached(results: Sequence[JobResult]) -> int:
@@ -87,7 +87,10 @@ def iter_submitted(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             waits = f", after {', '.join(row['after'])}" if row["after"] else ""
             ids = ", ".join(row["job_ids"])
             yield f"{row['job']}: {row['items']} items in {row['elements']} elements, jobs {ids}{waits}"
-    if not any(row["elements"] for row in rows):
+    failed = sum(row["failed"] for row in rows)
+    if failed:
+        yield f"{failed} items are failed: see ledger/ of their folder; retry=failed tries them again"
+    elif not any(row["elements"] for row in rows):
         yield "all is done: nothing to do"
 
 

@@ -82,7 +82,7 @@ def _run(words: list[str]) -> int:
 
 
 def _begin(ground: Ground) -> Execution:
-    """Make the run folder, with the code and what was dropped while listing the sources.
+    """Make the run folder, with the code.
 
     Raises ConfigError for an output folder that cannot be written, StageError when the run folder cannot.
     """
@@ -94,13 +94,17 @@ def _begin(ground: Ground) -> Execution:
     except BaseException:
         shutil.rmtree(run.root, ignore_errors=True)
         raise
+    return ground.execution(run_id, run)
+
+
+def _tell_drops(ground: Ground, run: RunLayout) -> None:
+    """Write down and show what was repaired or left out while listing the sources."""
     for dataset in ground.sides:
         drops = ground.sources.drops(dataset)
         if drops:
             write_json(run.drops(dataset), [{"dataset": dataset, **asdict(drop)} for drop in drops], "run")
             print(f"{dataset}: {len(drops)} records repaired or left out, see {run.drops(dataset)}")
             print("\n".join(f"  {drop.recording or drop.record}: {drop.reason}" for drop in drops[:3]))
-    return ground.execution(run_id, run)
 
 
 def _submit(ground: Ground) -> int:
@@ -117,9 +121,10 @@ def _submit(ground: Ground) -> int:
     print("\n".join(iter_submitted(rows)))
     if not any(row["elements"] for row in rows):
         shutil.rmtree(execution.run.root, ignore_errors=True)  # it would pass for the latest run
-    else:
-        print(f"submitted; run folder {execution.run.root}")
-        print(f"watch: python -m tools.status {execution.run_id}   cancel: python -m tools.cancel {execution.run_id}")
+        return EXIT_FAILED if any(row["failed"] for row in rows) else EXIT_OK
+    _tell_drops(ground, execution.run)
+    print(f"submitted; run folder {execution.run.root}")
+    print(f"watch: python -m tools.status {execution.run_id}   cancel: python -m tools.cancel {execution.run_id}")
     return EXIT_OK
 
 
@@ -127,6 +132,7 @@ def _work(ground: Ground) -> int:
     ground.plan_all()
     execution = _begin(ground)
     layout, run, jobs = ground.layout, execution.run, ground.jobs
+    _tell_drops(ground, run)
     rows = [job_row(layout, job) for job in jobs]
     write_receipt(run, execution.run_id, ground.words, jobs[0].launcher, rows)
     results: list[JobResult] = []

@@ -142,6 +142,7 @@ def _receipt_row(layout: Layout, one: Submitted) -> dict[str, Any]:
     ]
     return job_row(layout, one.job) | {
         "items": one.plan.num_items,
+        "failed": one.plan.num_failed,
         "tasks": len(waiting),
         "weight_s": sum(task.weight for task in waiting),
         "elements": len(one.bundles),

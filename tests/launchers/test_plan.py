@@ -9,8 +9,9 @@ import sys
 
 import pytest
 
-from mmassist.core.errors import ConfigError, ItemError
-from mmassist.core.outcome import Status
+from launchers.work import record_outcome
+from mmassist.core.errors import ConfigError, ItemError, Kind
+from mmassist.core.outcome import Outcome, Status
 from mmassist.io.reader import UnitReader
 from tests.launchers.toy import ToySource
 
@@ -234,3 +235,15 @@ def test_a_million_items_are_planned_within_four_gigabytes():
     (total,) = (line for line in done.stdout.splitlines() if line.startswith("total"))
     peak_mb = float(re.search(r"peak (\d+) MB", total)[1])
     assert "1000000 items" in total and peak_mb < 4000
+
+
+@pytest.mark.parametrize(("reason", "runs"), [(Kind.KILLED, True), (Kind.CRASH, False)])
+def test_one_dead_worker_is_no_verdict_for_a_later_run_either(tmp_path, reason, runs):
+    """Its supervisor died as well, before it could give the item its second chance."""
+    source = ToySource(tmp_path, {"a": "text"})
+    source.run()
+    source.texts["b"] = "more"
+    digest = "digest of more"
+    outcome = Outcome("b", Status.FAILED, str(reason), "the worker died", digest, 1, "000001")
+    record_outcome(source.unit, outcome, "run-0", "0-supervisor")
+    assert (source.run().processed == ["b"]) is runs

@@ -72,7 +72,15 @@ def ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
 
 
 def submitted(**values: Any) -> dict[str, Any]:
-    row = {"job": "encode-wtag", "stage": "encode", "dataset": "wtag", "items": 5, "tasks": 2, "elements": 2}
+    row = {
+        "job": "encode-wtag",
+        "stage": "encode",
+        "dataset": "wtag",
+        "items": 5,
+        "tasks": 2,
+        "elements": 2,
+        "failed": 0,
+    }
     window = {"job_id": "17", "first": 0, "count": 2, "max_running": 2}
     return row | {"job_ids": ["17"], "windows": [window], "after": []} | values
 
@@ -116,3 +124,11 @@ def test_nothing_to_do_is_nothing_submitted(ground, monkeypatch, capsys):
     assert run_module._submit(ground) == EXIT_OK
     out = capsys.readouterr().out
     assert "submitted; run folder" not in out and "all is done: nothing to do" in out
+
+
+def test_failures_that_stand_are_not_passed_off_as_done(ground, monkeypatch, capsys):
+    row = submitted(items=0, tasks=0, elements=0, job_ids=[], windows=[], failed=3)
+    monkeypatch.setattr(submit_module, "submit_jobs", lambda *values: [row])
+    assert run_module._submit(ground) == EXIT_FAILED
+    out = capsys.readouterr().out
+    assert "3 items are failed" in out and "retry=failed" in out and "all is done" not in out
