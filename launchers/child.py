@@ -33,7 +33,7 @@ def spawn_worker(
             text=True,
             bufsize=1,
             cwd=run.code,
-            env={**os.environ, **environment},
+            env={**os.environ, "PYTHONSAFEPATH": "", **environment},  # else the run's code would not be found first
             start_new_session=True,  # signals to the group are the supervisor's alone to answer
         )
 

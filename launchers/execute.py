@@ -15,7 +15,7 @@ from launchers.child import child_environment, count_gpus, scratch_folder, spawn
 from launchers.collector import paused_collector
 from launchers.jobs import Job, Sources
 from launchers.life import End, Life, Place
-from launchers.plan import Selection, UnitPlan, plan_unit, select_items
+from launchers.plan import Coming, Selection, UnitPlan, plan_unit, select_items
 from launchers.prepare import Sides, apply_plan, move_aside, write_elements
 from launchers.progress import JobProgress
 from launchers.slurm.queue import are_alive
@@ -114,14 +114,17 @@ class Execution:
         write_json(self.run.plan, self._plans, "run")
 
     @paused_collector()
-    def plan(self, job: Job, rebuild: bool = False) -> tuple[Selection, UnitPlan]:
-        """The job's selected items and what there is to do; changes nothing."""
+    def plan(self, job: Job, rebuild: bool = False, coming: Coming | None = None) -> tuple[Selection, UnitPlan]:
+        """The job's selected items and what there is to do; changes nothing. Adds it to ``coming``."""
         selection = select_items(job, self._sources.listing(job), self.sides[job.dataset].of_item)
         workspace = Workspace(job.stage, job.upstream, self.layout.data_root)
         try:
-            return selection, plan_unit(job, selection, workspace, rebuild)
+            plan = plan_unit(job, selection, workspace, rebuild, coming)
         finally:
             workspace.close()
+        if coming is not None:
+            coming.add(job, plan)
+        return selection, plan
 
     def _work(self, job: Job, tasks: list[str], result: JobResult, progress: JobProgress) -> None:
         def report(event: dict[str, Any]) -> None:
@@ -171,6 +174,11 @@ class Execution:
                 return spawn_worker(self.layout.data_root, self.run, job.name, 0, child, environment)
 
             Supervisor(job.unit, self.run_id, 0, tasks, num_workers, limits, spawn, report, life).run()
+
+
+def job_in_the_way(job: Job) -> str:
+    """Who is at work in the job's folder, so that the command would be refused now; "" for nobody."""
+    return FolderLock(job.unit.lock, "", are_alive).describe_holder()
 
 
 async def _run_all(worker: Worker, life: Life) -> None:

@@ -6,14 +6,17 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from launchers.coming import Coming
 from launchers.jobs import Job
 from launchers.state import UnitState, load_state
-from launchers.workspace import Workspace
+from launchers.workspace import Workspace, upstream_key
 from mmassist.core.config import nearest
 from mmassist.core.errors import ConfigError, Kind
 from mmassist.core.item import Item, ItemKind, Listing
 from mmassist.core.outcome import Outcome, Status
 from mmassist.core.stage import Task
+
+WAITS_FOR = "waits for "  # begins the reason of items that are left out
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,10 @@ class UnitPlan:
     gone: list[str] = field(default_factory=list)  # finished items that the source no longer lists
     examples: dict[str, str] = field(default_factory=dict)  # the first item of every reason in why and rest
     blocked: Counter[str] = field(default_factory=Counter)  # earlier stage -> items to do whose input is not there yet
+    held_back: Counter[str] = field(
+        default_factory=Counter
+    )  # earlier stage -> items left out: no job makes their input
+    changed: frozenset[str] = frozenset()  # finished items made again since what they are made from changes
 
     @property
     def num_items(self) -> int:
@@ -87,28 +94,47 @@ def select_items(job: Job, listing: Listing, sides: Mapping[str, str]) -> Select
     return Selection({i.key: i for i in media}, sides, frozenset(i.key for i in listing.media))
 
 
-def plan_unit(job: Job, selection: Selection, workspace: Workspace, rebuild: bool = False) -> UnitPlan:
+def plan_unit(
+    job: Job, selection: Selection, workspace: Workspace, rebuild: bool = False, coming: Coming | None = None
+) -> UnitPlan:
     """Plan one job; reads the folder's state and changes nothing.
 
-    ``rebuild`` plans as if the folder were empty. Raises ConfigError when inputs of finished items changed and the
-    command does not say ``on_stale=rebuild``.
+    ``rebuild`` plans as if the folder were empty; ``coming`` is for a job that is planned before earlier ones of its
+    command have run. Raises ConfigError when inputs of finished items changed and the command does not say
+    ``on_stale=rebuild``.
     """
+    coming = coming or Coming()
     state = UnitState() if rebuild else load_state(job.unit)
     inputs = {key: workspace.inputs(item, selection.sides.get(key, "")) for key, item in selection.items.items()}
-    retire = _find_redo(job, state, selection, inputs, workspace)
+    later = {
+        key: stages
+        for key in state.done
+        if key in selection.items and (stages := coming.changes(job, selection.items[key]))
+    }
+    retire, changed = _find_redo(job, state, selection, inputs, workspace, later)
     redone = {key for keys in retire.values() for key in keys}
     why: Counter[str] = Counter()
     rest: Counter[str] = Counter()
     blocked: Counter[str] = Counter()
+    held_back: Counter[str] = Counter()
     examples: dict[str, str] = {}
     waiting: list[str] = []
+    idle: set[str] = set()
     for key, item in selection.items.items():
-        reason, run = _reason(job, key, state, redone, inputs[key])
-        (why if run else rest)[reason] += 1
+        reason, run = _reason(job, key, state, redone, inputs[key], later)
+        missing = workspace.missing(item) if run else []
+        hopeless = [
+            s for s in missing if coming.leaves_out and not coming.brings(job.upstream[s], upstream_key(item, s))
+        ]
+        if hopeless:
+            reason = f"{WAITS_FOR}{', '.join(hopeless)}, which no job is about to make"
+            held_back.update(hopeless)
+            idle.add(key)
+        (why if run and not hopeless else rest)[reason] += 1
         examples.setdefault(reason, key)
         if run:
             waiting.append(key)
-            blocked.update(workspace.missing(item))
+            blocked.update([] if hopeless else missing)
     groups = {key: job.stage.group(selection.items[key], selection.sides.get(key, "")) for key in waiting}
     is_open = {t.name for t in state.tasks if t.name not in state.committed or t.name in retire}
     # An item whose group changed (its recording is on another side now) leaves its old task.
@@ -123,19 +149,26 @@ def plan_unit(job: Job, selection: Selection, workspace: Workspace, rebuild: boo
     home.update({key: task.name for task in new for key in task.items})
     todo: dict[str, list[str]] = {name: [] for name in retire}  # worked on even where nothing is left to do
     for key in waiting:
-        todo.setdefault(home[key], []).append(key)
+        if key not in idle:
+            todo.setdefault(home[key], []).append(key)
     attempts = {key: state.outcomes[key].attempt for key in waiting if key in state.outcomes}
     gone = sorted(state.done.keys() - selection.listed)
-    return UnitPlan(state.tasks + new, todo, retire, why, rest, attempts, gone, examples, blocked)
+    tasks = state.tasks + new
+    return UnitPlan(tasks, todo, retire, why, rest, attempts, gone, examples, blocked, held_back, changed)
 
 
 def _find_redo(
-    job: Job, state: UnitState, selection: Selection, inputs: Mapping[str, str], workspace: Workspace
-) -> dict[str, list[str]]:
-    """Items of committed tasks to make again or to leave out, by task.
+    job: Job,
+    state: UnitState,
+    selection: Selection,
+    inputs: Mapping[str, str],
+    workspace: Workspace,
+    later: Collection[str],
+) -> tuple[dict[str, list[str]], frozenset[str]]:
+    """Items of committed tasks to make again or to leave out, by task; and those of them that become different.
 
-    Those whose shard is damaged always; stale ones and ones gone from the source with ``on_stale=rebuild``; all
-    selected ones with ``retry=all``. Raises ConfigError for stale ones otherwise.
+    Those whose shard is damaged always; stale ones, ones that are going to be (``later``) and ones gone from the source
+    with ``on_stale=rebuild``; all selected ones with ``retry=all``. Raises ConfigError for stale ones otherwise.
     """
     command = job.command
     changed = [key for key in inputs if key in state.done and state.done[key].inputs != inputs[key]]
@@ -146,22 +179,26 @@ def _find_redo(
             f"(first: {stale[0]}); say on_stale=rebuild to redo just these, or bring the old inputs back"
         )
     redo = {key for key, done in state.done.items() if done.task in state.damaged}
-    redo |= {key for key in inputs if key in state.done} if command.retry == "all" else set(stale)
+    redo |= {key for key in inputs if key in state.done} if command.retry == "all" else {*stale, *later}
     if command.on_stale == "rebuild":
         redo |= state.done.keys() - selection.listed
     retire: dict[str, list[str]] = {}
     for key in sorted(redo):
         retire.setdefault(state.done[key].task, []).append(key)
-    return retire
+    return retire, frozenset({*stale, *later} & redo)
 
 
-def _reason(job: Job, key: str, state: UnitState, redone: Collection[str], inputs: str) -> tuple[str, bool]:
+def _reason(
+    job: Job, key: str, state: UnitState, redone: Collection[str], inputs: str, later: Mapping[str, Sequence[str]]
+) -> tuple[str, bool]:
     """Why an item runs or does not run, and which of the two."""
     if key in state.done:
         if key not in redone:
             return "done", False
         if state.done[key].task in state.damaged:
             return "output is missing", True
+        if key in later:
+            return f"{', '.join(later[key])} is made again", True
         return ("inputs changed" if state.done[key].inputs != inputs else "asked to redo"), True
     outcome = state.outcomes.get(key)
     return ("new", True) if outcome is None else _reason_to_retry(job.command.retry, outcome, inputs)

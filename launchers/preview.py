@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from launchers.balance import Window
 from launchers.division import divide, request_of
@@ -27,21 +28,21 @@ def iter_preview(
     ``stale``: job name -> settings that differ, of folders that would be made anew; ``max_array_size``: the
     controller's limit where one can be asked.
     """
-    written = {job.unit.root: job.stage.name for job in jobs}
-    changing: dict[str, list[str]] = {}  # folder -> stages that change what it is made from
+    at_work: dict[Path, str] = {}  # folder -> the job of this command that writes it
     for job, plan in zip(jobs, plans, strict=True):
         if job.name in stale:
             where = layout.relative(job.unit.root)
             yield f"{where} would be moved aside and redone: {stale[job.name]}"
-        upstream = sorted({s for u in job.upstream.values() for s in changing.get(str(u.root), [])})
-        own = {name for name, unit in job.upstream.items() if unit.root in written}
-        yield from _iter_reasons(job, plan, upstream, own)
-        changing[str(job.unit.root)] = upstream + ([job.stage.name] if plan.redone or job.name in stale else [])
+        own = {name: at_work[unit.root] for name, unit in job.upstream.items() if unit.root in at_work}
+        yield from _iter_reasons(job, plan, own)
         if plan.todo:
+            at_work[job.unit.root] = job.name
+            if own:
+                yield f"  begins after: {', '.join(own.values())}"
             yield from _iter_work(layout, job, plan.waiting(), max_array_size)
 
 
-def _iter_reasons(job: Job, plan: UnitPlan, upstream: Sequence[str], own: Collection[str]) -> Iterator[str]:
+def _iter_reasons(job: Job, plan: UnitPlan, own: Collection[str]) -> Iterator[str]:
     yield f"{job.name}: {plan.num_items} items in {len(plan.todo)} tasks to do"
     for title, counts in (("runs", plan.why), ("rests", plan.rest)):
         for reason, number in sorted(counts.items()):
@@ -49,8 +50,8 @@ def _iter_reasons(job: Job, plan: UnitPlan, upstream: Sequence[str], own: Collec
     for stage, number in sorted(plan.blocked.items()):
         what = "which this command runs before" if stage in own else f"run stage={stage} first or with it"
         yield f"  waits: {number} of these for {stage}, {what}"
-    if upstream and plan.rest["done"]:
-        yield f"  runs: up to {plan.rest['done']} more, whose inputs {', '.join(upstream)} makes again"
+    for stage, number in sorted(plan.held_back.items()):
+        yield f"  left out: {number} wait for {stage}: run it first, with retry=failed for those that failed there"
     if plan.retire:
         yield f"  opens {len(plan.retire)} committed tasks again"
 

@@ -90,7 +90,11 @@ def iter_submitted(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     failed = sum(row["failed"] for row in rows)
     if failed:
         yield f"{failed} items are failed: see ledger/ of their folder; retry=failed tries them again"
-    elif not any(row["elements"] for row in rows):
+    for row in rows:
+        for stage, number in sorted(row["held_back"].items()):
+            remedy = f"run stage={stage} first or with it, with retry=failed for those that failed there"
+            yield f"{row['job']}: {number} more items wait for {stage}, which no job is about to make: {remedy}"
+    if not (failed or any(row["elements"] or row["held_back"] for row in rows)):
         yield "all is done: nothing to do"
 
 

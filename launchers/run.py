@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from launchers.coming import coming_for
 from launchers.compose import compose_command
-from launchers.execute import Execution, JobResult
+from launchers.execute import Execution, JobResult, job_in_the_way
 from launchers.help import iter_help
 from launchers.jobs import Job, Sources, check_on_disk, resolve_jobs, select_applicable
 from launchers.plan import UnitPlan
@@ -62,11 +63,20 @@ class Ground:
 
     def plan_all(self) -> list[UnitPlan]:
         """Plan every job; whatever can be refused is refused here."""
-        execution = self.execution("", self.layout.run("plan"))
-        return [execution.plan(job, rebuild=job.name in self.stale)[1] for job in self.jobs]
+        execution, coming = self.execution("", self.layout.run("plan")), coming_for(self.jobs)
+        return [execution.plan(job, job.name in self.stale, coming)[1] for job in self.jobs]
 
 
 def _run(words: list[str]) -> int:
+    ground = stand_on_ground(words)
+    jobs = ground.jobs
+    if jobs[0].command.plan:
+        return _show_plan(ground)
+    return _submit(ground) if jobs[0].launcher == "slurm" else _work(ground)
+
+
+def stand_on_ground(words: list[str]) -> Ground:
+    """Check all that a command says against its sources and what is on disk. Raises ConfigError."""
     combinations, remarks = select_applicable(compose_command(words))
     print("".join(f"left out: {remark}\n" for remark in remarks), end="")
     layout, jobs = resolve_jobs(combinations)
@@ -76,9 +86,7 @@ def _run(words: list[str]) -> int:
         if job.dataset not in ground.sides:
             is_anew = any(j.stage.name == "split" and j.dataset == job.dataset for j in jobs if j.name in stale)
             ground.sides[job.dataset] = assign_sides(layout, job, ground.sources.listing(job), is_anew)
-    if jobs[0].command.plan:
-        return _show_plan(ground)
-    return _submit(ground) if jobs[0].launcher == "slurm" else _work(ground)
+    return ground
 
 
 def _begin(ground: Ground) -> Execution:
@@ -121,7 +129,7 @@ def _submit(ground: Ground) -> int:
     print("\n".join(iter_submitted(rows)))
     if not any(row["elements"] for row in rows):
         shutil.rmtree(execution.run.root, ignore_errors=True)  # it would pass for the latest run
-        return EXIT_FAILED if any(row["failed"] for row in rows) else EXIT_OK
+        return EXIT_FAILED if any(row["failed"] or row["held_back"] for row in rows) else EXIT_OK
     _tell_drops(ground, execution.run)
     print(f"submitted; run folder {execution.run.root}")
     print(f"watch: python -m tools.status {execution.run_id}   cancel: python -m tools.cancel {execution.run_id}")
@@ -161,6 +169,7 @@ def _show_plan(ground: Ground) -> int:
         max_array_size = controller.max_array_size
         _print_notes(remarks)
     plans = ground.plan_all()
+    _print_notes([remark for job in ground.jobs if (remark := job_in_the_way(job))])
     print("\n".join(iter_preview(ground.layout, ground.jobs, plans, ground.stale, max_array_size)))
     return EXIT_OK
 

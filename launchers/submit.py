@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from launchers.balance import Window
+from launchers.coming import Coming, coming_for, live_holders
 from launchers.division import divide, request_of
 from launchers.element import ElementRun, Resources
 from launchers.execute import Execution, terminate_as_interrupt
@@ -19,13 +20,13 @@ from launchers.plan import Selection, UnitPlan
 from launchers.receipts import job_row, signs_of_life, write_receipt
 from launchers.slurm.controller import Controller, ask_controller
 from launchers.slurm.fit import check_fits
-from launchers.slurm.queue import are_alive, live_jobs
+from launchers.slurm.queue import are_alive
 from launchers.slurm.request import Request
-from launchers.slurm.sbatch import Desk
+from launchers.slurm.sbatch import Desk, overruling_variables
 from mmassist.core.errors import ConfigError, StageError
 from mmassist.core.stage import Task
-from mmassist.io.layout import Layout, UnitLayout
-from mmassist.io.lock import FolderLock, read_holder
+from mmassist.io.layout import Layout
+from mmassist.io.lock import FolderLock
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,11 @@ def check_site(layout: Layout, jobs: Sequence[Job]) -> tuple[Controller, list[st
         raise ConfigError(f"DATA_ROOT_DIR is {str(layout.data_root)!r}; with SLURM it must not contain '%'")
     controller = ask_controller()
     remarks = [remark for job in jobs for remark in [*check_fits(request_of(job), controller), *_find_slow_items(job)]]
+    ignored = [name for name in overruling_variables() if name.startswith("SBATCH_")]
+    if ignored:
+        remarks.append(
+            f"{', '.join(ignored)} of this shell counts for nothing here; settings of the site are cluster.*"
+        )
     return controller, list(dict.fromkeys(remarks))
 
 
@@ -85,7 +91,8 @@ def submit_jobs(
             for job in jobs:
                 locks[job.name] = FolderLock(job.unit.lock, execution.run_id, are_alive)
                 locks[job.name].acquire()
-            on_the_way = [_plan(execution, job, job.name in stale, controller) for job in jobs]
+            coming = coming_for(jobs)
+            on_the_way = [_plan(execution, job, job.name in stale, controller, coming) for job in jobs]
             for one in on_the_way:
                 _submit(execution, one, on_the_way, desk)
             # The folders are changed only now that SLURM has taken everything; the jobs wait for the receipt.
@@ -114,8 +121,8 @@ def _take_back(desk: Desk, locks: Sequence[FolderLock]) -> None:
         lock.release()
 
 
-def _plan(execution: Execution, job: Job, rebuild: bool, controller: Controller) -> Submitted:
-    selection, plan = execution.plan(job, rebuild)
+def _plan(execution: Execution, job: Job, rebuild: bool, controller: Controller, coming: Coming) -> Submitted:
+    selection, plan = execution.plan(job, rebuild, coming)
     bundles, windows = divide(job, plan.waiting(), controller.max_array_size)
     return Submitted(job, request_of(job), selection, plan, bundles, windows)
 
@@ -143,6 +150,7 @@ def _receipt_row(layout: Layout, one: Submitted) -> dict[str, Any]:
     return job_row(layout, one.job) | {
         "items": one.plan.num_items,
         "failed": one.plan.num_failed,
+        "held_back": dict(one.plan.held_back),
         "tasks": len(waiting),
         "weight_s": sum(task.weight for task in waiting),
         "elements": len(one.bundles),
@@ -165,13 +173,8 @@ def _find_upstream_jobs(job: Job, on_the_way: Sequence[Submitted]) -> list[str]:
     ids: list[str] = []
     for unit in job.upstream.values():
         own = [one for one in on_the_way if one.job.unit.root == unit.root]
-        ids += own[0].job_ids if own else _live_holders(unit)
+        ids += own[0].job_ids if own else live_holders(unit)
     return list(dict.fromkeys(ids))
-
-
-def _live_holders(unit: UnitLayout) -> list[str]:
-    holder = read_holder(unit.lock)
-    return (live_jobs(holder["jobs"], holder.get("folder", "")) or []) if holder and holder["jobs"] else []
 
 
 def resources_of(job: Job, request: Request) -> Resources:

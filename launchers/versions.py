@@ -14,6 +14,8 @@ LIBRARIES = (
     "av",
     "numpy",
     "open_clip_torch",
+    "pillow",
+    "safetensors",
     "simplejpeg",
     "submitit",
     "timm",

@@ -53,8 +53,9 @@ class Workspace:
         return all(self._reader(name).digest(upstream_key(item, name)) for name in self._stage.reads)
 
     def missing(self, item: Item) -> list[str]:
-        """The earlier stages whose output for the item is not there."""
-        return [name for name in self._stage.reads if self._reader(name).digest(upstream_key(item, name)) is None]
+        """The earlier stages whose output for the item is not there, but may come: they did not skip it."""
+        names = [name for name in self._stage.reads if self._reader(name).digest(upstream_key(item, name)) is None]
+        return [name for name in names if not self._reader(name).is_skipped(upstream_key(item, name))]
 
     def close(self) -> None:
         for reader in self._readers.values():

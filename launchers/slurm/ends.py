@@ -12,6 +12,7 @@ from typing import Any
 from launchers.slurm.queue import FINISHED, AccountRow, QueueRow
 
 SILENT_AFTER_S = 60.0  # three heartbeats of a supervisor
+SILENT_FAILURE = "it died without a word"
 
 
 class End(StrEnum):
@@ -65,8 +66,8 @@ _NEVER = frozenset(
         "QOSNotAllowed",
     }
 )
-# Limits on a single job, and used-up budgets; limits on how much runs at once pass by themselves.
-_NEVER_LIMIT = re.compile(r"(QOS|Assoc)(Max\w*PerJob|Min|Grp\w*Minutes)")
+# Limits on a single job, and used-up budgets; limits on how much runs at once (RunMinutes too) pass by themselves.
+_NEVER_LIMIT = re.compile(r"(QOS|Assoc)(Max\w*PerJob|Min|Grp(?!\w*RunMinutes)\w*Minutes)")
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def _in_queue(evidence: Evidence, row: QueueRow, slurm: str, node: str) -> Verdi
         if row.state == "COMPLETING" and life and life.ended and life.end == "failed":
             return Verdict(End.FAILED, life.message, slurm, node)
         return Verdict(End.RUNNING, "suspended" if row.state == "SUSPENDED" else "", slurm, row.node or node)
-    if row.reason in _NEVER or "held state" in row.reason or _NEVER_LIMIT.match(row.reason):
+    if row.reason in _NEVER or "held" in row.reason.lower() or _NEVER_LIMIT.match(row.reason):
         return Verdict(End.NEVER, row.reason, slurm, "")
     ran_before = life is not None or (account is not None and (bool(account.earlier) or account.state in FINISHED))
     return Verdict(End.REQUEUED if ran_before else End.PENDING, row.reason, slurm, node)
@@ -189,7 +190,7 @@ def _by_state(evidence: Evidence, state: str, slurm: str, node: str) -> Verdict:
     if end is End.COMPLETED and (life or evidence.keeps_lives):
         return Verdict(End.LOST, message or "it never said that it had ended", slurm, node)
     if end is End.FAILED and not message:
-        message = "it died without a word" + (f" ({_how(account)})" if account else "")
+        message = SILENT_FAILURE + (f" ({_how(account)})" if account else "")
     return Verdict(end, message, slurm, node)
 
 

@@ -19,6 +19,9 @@ from launchers.slurm.request import Request
 from mmassist.core.errors import ConfigError, StageError
 
 log = logging.getLogger(__name__)
+_OVERRULING = ("SBATCH_", "SLURM_", "SLURMD_", "SRUN_", "SUBMITIT_")
+_OF_THE_SITE = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_SACK_JWKS", "SLURM_SACK_KEY")
+_IMPORT_PATHS = ("PYTHONSAFEPATH",)  # with it the jobs would import the checkout instead of the run's code
 SUBMIT_TRIES = 3
 RETRY_S = 5.0
 
@@ -53,7 +56,7 @@ class Desk:
         for attempt in range(1, SUBMIT_TRIES + 1):
             try:
                 # submitit would print what is told below
-                with _inside(self.code), contextlib.redirect_stderr(io.StringIO()):
+                with clean_environment(), _inside(self.code), contextlib.redirect_stderr(io.StringIO()):
                     handles: list[Any] = executor.map_array(call, elements)
                 return str(handles[0].job_id).split("_")[0]
             except (FailedJobError, FailedSubmissionError) as error:
@@ -75,6 +78,24 @@ class Desk:
         refusals = cancel_jobs(ids) if ids else []
         if refusals:
             raise StageError(f"SLURM does not cancel {', '.join(ids)}: {' '.join(refusals)}")
+
+
+def overruling_variables() -> list[str]:
+    """What is set in this shell that sbatch would put above the settings, and the jobs inherit, sorted."""
+    return sorted(name for name in os.environ if name.startswith(_OVERRULING) and name not in _OF_THE_SITE)
+
+
+@contextlib.contextmanager
+def clean_environment() -> Iterator[None]:
+    """Take out of the environment what would make a job of settings that are not ours, for the block.
+
+    sbatch puts SBATCH_* above the script; SLURM_* of a job that the command itself runs in would reach the new ones.
+    """
+    taken = {name: os.environ.pop(name) for name in [*overruling_variables(), *_IMPORT_PATHS] if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(taken)
 
 
 @contextlib.contextmanager

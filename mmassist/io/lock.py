@@ -80,17 +80,21 @@ class FolderLock:
                 raise Locked(f"{self._path} cannot be read; if no run is at work there, remove it")
             return
         if self._is_alive(holder):
-            who = (
-                f"jobs {', '.join(holder['jobs'])}"
-                if holder["jobs"]
-                else f"process {holder['pid']} on {holder['host']}"
-            )
             raise Locked(
-                f"{self._path.parent} is in use by run {holder['run_id']} ({who}); wait for it or stop it "
-                f"(python -m tools.cancel {holder['run_id']}). "
+                f"{self._describe(holder)}; wait for it or stop it (python -m tools.cancel {holder['run_id']}). "
                 f"If it is certainly gone, remove {self._path}"
             )
         self._bury(holder)
+
+    def describe_holder(self) -> str:
+        """Who is in the way, "" for nobody; takes nothing."""
+        holder = read_holder(self._path)
+        return self._describe(holder) if holder is not None and self._is_alive(holder) else ""
+
+    def _describe(self, holder: dict[str, Any]) -> str:
+        process = f"process {holder['pid']} on {holder['host']}"
+        who = f"jobs {', '.join(holder['jobs'])}" if holder["jobs"] else process
+        return f"{self._path.parent} is in use by run {holder['run_id']} ({who})"
 
     def _bury(self, holder: dict[str, Any]) -> None:
         """Remove the lock of a dead holder, unless another taker has done so since it was looked at.

@@ -83,6 +83,11 @@ class UnitReader:
         self._look_for(key)
         return self._digests.get(key)
 
+    def is_skipped(self, key: str) -> bool:
+        """Whether the stage decided not to make the item, as far as its last attempt tells."""
+        outcome = self._outcomes.get(key)
+        return outcome is not None and outcome.status is Status.SKIPPED
+
     def keys(self) -> Iterator[str]:
         """The committed items' keys, sorted."""
         return iter(sorted(self._task_of))
@@ -93,7 +98,7 @@ class UnitReader:
         task = self._task_of.get(key)
         if task is None:
             outcome = self._outcomes.get(key)
-            if outcome is not None and outcome.status is Status.SKIPPED:
+            if outcome is not None and self.is_skipped(key):
                 raise Skip(outcome.reason, f"{self._stage} skipped it: {outcome.message or outcome.reason}")
             state = f"{outcome.status}: {outcome.reason}" if outcome else "not done yet"
             raise Blocked(f"{self._stage} ({state})")

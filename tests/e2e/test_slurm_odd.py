@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import pytest
 
 from mmassist.io.layout import Layout
 from tests.e2e.cluster import ask, catch_at_work, job_ids, let_go, lives, slurm_words, submit, wait_over, wait_until
-from tests.e2e.commands import ALL_STAGES, REPOSITORY, SMALL_TASKS, contents, fresh_copy, run, start
+from tests.e2e.commands import ALL_STAGES, REPOSITORY, SMALL_TASKS, contents, fresh_copy, run, start, words_of
 
 pytestmark = pytest.mark.usefixtures("private_slurm")
 EXTRACT = ("stage=extract", "dataset=wtag", *SMALL_TASKS, "extract.num_workers=1", "cluster.max_running=1")
@@ -75,11 +77,19 @@ def test_a_killed_submission_does_no_work_and_is_in_nobodys_way(sources, finishe
     assert {(life["tasks"], life["end"]) for life in begun} <= {(0, "stopped"), (0, "failed"), (0, "")}
 
 
-def test_a_submission_from_inside_a_job_asks_for_its_own_resources(sources, finished, tmp_path):
-    """What the outer job has (one CPU, a GPU, a signal, three minutes) does not reach the inner ones."""
+OUTER = {
+    "memory": ["srun", "-n1", "-c1", "--gpus-per-node=1", "--mem=2G", "--time=3", "--signal=USR1@10"],
+    "memory of a CPU": ["srun", "-n1", "-c1", "--mem-per-cpu=500", "--cpu-bind=none", "--time=3"],
+}
+
+
+@pytest.mark.parametrize("outer", OUTER.values(), ids=OUTER.keys())
+def test_a_submission_from_inside_a_job_asks_for_its_own_resources(sources, finished, tmp_path, outer):
+    """What the outer job has (one CPU, a GPU, a signal, three minutes, restarts) does not reach the inner ones."""
     root = fresh_copy(sources, tmp_path / "root")
-    outer = ["srun", "-n1", "-c1", "--gpus-per-node=1", "--mem=2G", "--time=3", "--signal=USR1@10"]
     inner = [sys.executable, "-m", "launchers.run", *slurm_words(*EXTRACT, "cluster.sbatch=[hold]")]
+    names = {"SLURM_RESTART_COUNT": "3", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "7"}  # an outer array's
+    inner = ["env", *(f"{name}={value}" for name, value in names.items()), *inner]
     environment = {**os.environ, "DATA_ROOT_DIR": str(root), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         [*outer, *inner], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
@@ -89,7 +99,40 @@ def test_a_submission_from_inside_a_job_asks_for_its_own_resources(sources, fini
     assert ask("squeue", "-h", "-o", "%l %C %m %b", "-j", job_id) == "1-00:00:00 4 16G N/A"
     subprocess.run(["scontrol", "release", job_id], check=True)
     wait_until(lambda: not jobs_of(root), 120)
+    (path,) = Layout(root).runs.glob("*/lives/*/*.json")
+    life = json.loads(path.read_text())
+    assert (life["job_id"], life["start"], life["end"]) == (job_id, 0, "completed")
     assert contents(root) == frames_of_wtag(finished)
+
+
+def test_what_the_shell_says_to_sbatch_counts_for_nothing(sources, tmp_path, monkeypatch):
+    root = fresh_copy(sources, tmp_path / "root")
+    for name, value in {"PARTITION": "urgent", "TIMELIMIT": "7", "NO_REQUEUE": "1", "ARRAY_INX": "0-1"}.items():
+        monkeypatch.setenv(f"SBATCH_{name}", value)
+    text = run(root, slurm_words(*EXTRACT, "cluster.partition=main", "cluster.sbatch=[hold]"))
+    assert "note: SBATCH_ARRAY_INX, SBATCH_NO_REQUEUE, SBATCH_PARTITION, SBATCH_TIMELIMIT of this shell" in text
+    (job_id,) = (row.split(" ")[0] for row in jobs_of(root))
+    shown = ask("scontrol", "-o", "show", "job", job_id)
+    assert " Partition=main " in shown and " TimeLimit=1-00:00:00 " in shown and " Requeue=1 " in shown
+    assert "ArrayTaskId" not in shown
+    subprocess.run(["scancel", job_id], check=True)
+
+
+def test_features_of_a_replaced_video_are_made_again(sources, tmp_path):
+    """Both stages are planned before either runs: what the first makes again is stale for the second."""
+    root = tmp_path / "root"
+    shutil.copytree(sources / "datasets", root / "datasets")
+    words = ("stage=extract,encode", "dataset=wtag", *SMALL_TASKS)
+    wait_over(submit(root, *words))
+    first = contents(root)
+    video, other, *_ = sorted((root / "datasets" / "WTaG").rglob("*.mpeg"))
+    video.write_bytes(other.read_bytes())
+    wait_over(submit(root, *words, "on_stale=rebuild"))
+    assert "all is done: nothing to do" in run(root, slurm_words(*words))
+    anew = tmp_path / "anew"
+    shutil.copytree(root / "datasets", anew / "datasets")
+    run(anew, words_of(*words))
+    assert contents(root) == contents(anew) != first
 
 
 def test_a_data_root_with_an_odd_name(sources, finished, tmp_path):

@@ -110,13 +110,18 @@ def test_what_items_wait_for_is_told_with_what_to_do(site):
     assert "  waits: 3 of these for extract, which this command runs before" in both
 
 
-def test_what_becomes_stale_through_this_command_is_foreseen(site):
-    redo = plan_of([1.0], retire={"000000": ["item-0"]})
-    done = plan_of([], rest=Counter(done=7), examples={"done": "a"})
-    lines = site.lines([site.extract, site.encode], [redo, done])
-    assert "  opens 1 committed tasks again" in lines
-    assert "  runs: up to 7 more, whose inputs extract makes again" in lines
-    assert not any("more, whose" in line for line in site.lines([site.extract, site.encode], [plan_of([1.0]), done]))
+def test_what_waits_for_nothing_is_left_out_and_said(site):
+    reason = "waits for extract, which no job is about to make"
+    values = {"rest": Counter({reason: 2}), "held_back": Counter(extract=2), "examples": {reason: "a"}}
+    lines = site.lines([site.encode], [plan_of([], **values)])
+    assert f"  rests: 2 {reason} (first: a)" in lines
+    assert any("left out: 2 wait for extract" in line and "retry=failed" in line for line in lines)
+
+
+def test_a_job_says_which_of_the_command_it_begins_after(site):
+    lines = site.lines([site.extract, site.encode], [plan_of([1.0]), plan_of([1.0])])
+    assert "  begins after: extract-toys-frames" in lines
+    assert not any("begins after" in line for line in site.lines([site.encode], [plan_of([1.0])]))
 
 
 def test_a_folder_that_would_be_made_anew_says_for_which_setting(site):
@@ -127,7 +132,6 @@ def test_a_folder_that_would_be_made_anew_says_for_which_setting(site):
     )
     aside = "processed_data/toys/frames would be moved aside and redone: extract.size is 384 there and 512 now"
     assert lines[0] == aside
-    assert "  runs: up to 7 more, whose inputs extract makes again" in lines
 
 
 def test_the_largest_task_is_set_against_the_mean(site):

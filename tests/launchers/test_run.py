@@ -80,6 +80,7 @@ def submitted(**values: Any) -> dict[str, Any]:
         "tasks": 2,
         "elements": 2,
         "failed": 0,
+        "held_back": {},
     }
     window = {"job_id": "17", "first": 0, "count": 2, "max_running": 2}
     return row | {"job_ids": ["17"], "windows": [window], "after": []} | values
@@ -132,3 +133,11 @@ def test_failures_that_stand_are_not_passed_off_as_done(ground, monkeypatch, cap
     assert run_module._submit(ground) == EXIT_FAILED
     out = capsys.readouterr().out
     assert "3 items are failed" in out and "retry=failed" in out and "all is done" not in out
+
+
+def test_items_whose_input_nobody_makes_are_not_passed_off_as_done(ground, monkeypatch, capsys):
+    row = submitted(items=0, tasks=0, elements=0, job_ids=[], windows=[], held_back={"extract": 2})
+    monkeypatch.setattr(submit_module, "submit_jobs", lambda *values: [row])
+    assert run_module._submit(ground) == EXIT_FAILED
+    out = capsys.readouterr().out
+    assert "2 more items wait for extract" in out and "retry=failed" in out and "all is done" not in out

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from launchers.slurm.ends import GOOD_ENDS, OPEN_ENDS, End
+from launchers.slurm.ends import GOOD_ENDS, OPEN_ENDS, SILENT_FAILURE, End
 from mmassist.io.layout import Layout
 from tools.records.file import Reader, text_of
 from tools.records.run import JobRow, Run, find_run, list_runs
@@ -132,6 +132,8 @@ def list_bad_ends(job: JobState) -> list[BadEnd]:
     for (end, slurm, _), members in groups.items():
         message = members[0].verdict.message
         advice = ADVICE[end].replace("<stage>", stage or "STAGE").replace("RUN", job.row.run.run_id)
+        if end is End.FAILED and message.startswith(SILENT_FAILURE) and members[0].job_id:
+            advice = f"see python -m tools.logs {members[0].job_id}, then give the same command again"
         nodes = sorted({element.verdict.node for element in members} - {""})
         as_of = max(element.verdict.as_of for element in members)
         numbers, ids = [element.number for element in members], [e.job_id for e in members if e.job_id]
