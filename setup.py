@@ -13,7 +13,13 @@ EXTRAS = {
         "timm>=1.0.31,<1.1",
         "safetensors>=0.8,<0.9",
     ],
-    "llm": ["tokenizers>=0.23,<0.24", "jsonschema>=4.26,<5"],
+    "llm": [
+        "tokenizers>=0.23,<0.24",
+        "jsonschema>=4.26,<5",
+        "openai>=3.51,<4",
+        "huggingface_hub>=2.4,<3",
+        "pyyaml>=6.0.3,<7",
+    ],
     "slurm": ["submitit>=1.5.4,<1.6"],
     "dev": [
         "transformers>=5.19,<5.20",

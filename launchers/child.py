@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,12 +18,15 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def spawn_worker(
-    data_root: Path, run: RunLayout, job: str, element: int, child: int, environment: Mapping[str, str]
+    data_root: Path, run: RunLayout, job: str, element: int, child: int, python: str, environment: Mapping[str, str]
 ) -> subprocess.Popen[str]:
-    """Start a worker child on the run's code snapshot, its output in the run folder."""
+    """Start a worker child on the run's code snapshot, its output in the run folder.
+
+    ``python`` is the interpreter; it has to have what the job's stage needs, not this project itself.
+    """
     output = run.output(f"{job}.{element:05d}.{child}")
     output.parent.mkdir(parents=True, exist_ok=True)
-    words = [sys.executable, "-m", "launchers.worker", str(data_root), str(run.root), job, str(element), str(child)]
+    words = [python, "-m", "launchers.worker", str(data_root), str(run.root), job, str(element), str(child)]
     with output.open("a") as errors:
         return subprocess.Popen(
             words,
@@ -73,6 +76,13 @@ def scratch_folder(parent: str | None, prefix: str) -> Iterator[Path]:
         raise StageError(f"{where}, where no folder can be made: {error.strerror}") from error
     with folder as path:
         yield Path(path)
+
+
+def kill_group(pid: int) -> None:
+    """End whatever a dead worker had started: it led a process group of its own."""
+    if pid != os.getpgid(0):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
 
 
 def count_gpus() -> int:

@@ -7,6 +7,7 @@ nearest valid name.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -29,7 +30,12 @@ from mmassist.core.item import KEY_PATTERN
 from mmassist.stages import PIPELINE
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
-GROUPS = ("dataset", "models", "llm", "encoder", "tokenizer", "judge", "setup", "cluster", "paths", "hydra/launcher")
+GROUPS = (
+    *("dataset", "models", "llm", "encoder", "tokenizer", "judge", "judge_llm", "setup", "cluster", "paths"),
+    "hydra/launcher",
+)
+FOLDERS = {"judge_llm": "llm"}  # groups whose choices are another group's files, put under a key of their own
+_GLOBAL = ("dataset", "cluster", "models")  # groups whose files set keys of any section
 LAUNCHERS = ("slurm", "local", "basic")
 _MISSING = object()
 
@@ -139,6 +145,10 @@ def _check_order(stages: Sequence[str]) -> None:
 
 
 def _check_key(key: str, config: DictConfig) -> None:
+    if key.startswith("judge.engine."):
+        raise ConfigError(
+            f"'{key}': the model that judges has a section of its own; say judge_llm.{key.split('.', 2)[2]}"
+        )
     if OmegaConf.select(config, key, default=_MISSING) is not _MISSING:
         return
     leaves = _leaf_keys(config)
@@ -183,10 +193,9 @@ def _every_key() -> DictConfig:
     """All keys that some combination of choices has; what a combination lacks, Hydra itself refuses."""
     trees: list[Any] = [OmegaConf.load(CONF_DIR / "config.yaml")]
     for group in GROUPS[:-1]:
-        is_global = group in ("dataset", "cluster", "models")
         for name in list_options(group):
-            tree = OmegaConf.load(CONF_DIR / group / f"{name}.yaml")
-            trees.append(tree if is_global else OmegaConf.create({group: tree}))
+            tree = _load_choice(group, name)
+            trees.append(tree if group in _GLOBAL else OmegaConf.create({group: tree}))
     for name in list_options("stages"):
         trees.append(OmegaConf.create({name: OmegaConf.load(CONF_DIR / "stages" / f"{name}.yaml")}))
     merged = OmegaConf.merge(*trees)
@@ -194,6 +203,10 @@ def _every_key() -> DictConfig:
     for key in ("defaults", "hydra"):
         merged.pop(key, None)
     return merged
+
+
+def _load_choice(group: str, name: str) -> Any:
+    return OmegaConf.load(CONF_DIR / FOLDERS.get(group, group) / f"{name}.yaml")
 
 
 def _compose_all(words: Sequence[str]) -> list[Combination]:
@@ -213,7 +226,7 @@ def _compose_all(words: Sequence[str]) -> list[Combination]:
         try:
             _call_with_argv(entry, ["-m", *words, f"hydra.sweep.dir='{scratch}'"])
         except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(_first_line(error)) from error
+            raise ConfigError(_absent_key(error) or _first_line(error)) from error
         finally:
             if before is None:
                 del os.environ["HYDRA_FULL_ERROR"]
@@ -236,6 +249,16 @@ def _combination(values: dict[str, Any], launcher: str) -> Combination:
     plain = {k: v for k, v in values.items() if not isinstance(v, dict)}
     command = build(Command, plain, "")
     return Combination(command, sections, launcher)
+
+
+def _absent_key(error: BaseException) -> str:
+    """What to say of a setting that other choices of its group have, empty for any other error."""
+    found = re.match(r"Could not override '([^']+)'", str(error))
+    group, _, key = found[1].partition(".") if found else ("", "", "")
+    if group not in GROUPS[:-1] or group in _GLOBAL:
+        return ""
+    owners = [name for name in list_options(group) if key.split(".")[0] in _load_choice(group, name)]
+    return f"'{group}.{key}' is no setting of the {group} chosen; say {group}={' or '.join(owners)}" if owners else ""
 
 
 def _first_line(error: BaseException) -> str:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from launchers.workspace import Workspace
 from mmassist.core.adapter import Adapter
-from mmassist.core.errors import Skip
+from mmassist.core.errors import Kind, Skip
 from mmassist.core.item import Item
+from mmassist.core.outcome import Status
 from mmassist.core.rng import rng
 from mmassist.core.stage import Stage
 from mmassist.datasets import build_adapter, build_dataset_config
@@ -23,6 +24,7 @@ from mmassist.io.layout import UnitLayout
 from mmassist.io.ledger import append_row, iter_rows
 from mmassist.io.reader import ShardItem
 from mmassist.llm import build_engine
+from mmassist.llm.meter import Meter, Stretch, count_answer
 from mmassist.llm.protocol import Answer, Engine, Request
 from mmassist.vision import build_encoder
 
@@ -32,11 +34,11 @@ if TYPE_CHECKING:
 _item_in_hand: ContextVar[tuple[str, str]] = ContextVar("item in hand")  # task name, item key
 
 
-MAX_JOURNALS = 64  # journals of items in hand kept in memory
-
-
 class RuntimeContext:
-    """Implements ``mmassist.core.stage.Context`` for one job in one process."""
+    """Implements ``mmassist.core.stage.Context`` for one job in one process.
+
+    ``secret`` is the key of the stage's language model, from the environment; it is passed on and kept nowhere.
+    """
 
     def __init__(
         self,
@@ -47,8 +49,12 @@ class RuntimeContext:
         sections: Mapping[str, Any],
         compat: bool,
         sides: Mapping[str, str],
+        secret: str | None = None,
+        planned_revision: Mapping[str, Any] | None = None,
     ):
         self.data_root, self.compat = data_root, compat
+        self.planned_revision = planned_revision or {}
+        self._secret = secret
         self.statistics: Counter[str] = Counter()
         self._stage, self._unit, self._sections, self._sides = stage, unit, sections, sides
         self._workspace = Workspace(stage, upstream, data_root, is_listing_late=True)
@@ -60,7 +66,7 @@ class RuntimeContext:
 
     @cached_property
     def llm(self) -> JournaledEngine:
-        return JournaledEngine(build_engine(self._stage.configs["llm"]), self._unit)
+        return JournaledEngine(build_engine(self._stage.engine, self._secret), self._unit)
 
     @cached_property
     def encoder(self) -> ThreadedEncoder:
@@ -82,6 +88,25 @@ class RuntimeContext:
     def count(self, name: str, amount: float = 1) -> None:
         self.statistics[name] += amount  # type: ignore[assignment]
 
+    @cached_property
+    def _verdicts(self) -> Counter[str]:
+        rows = (row for path in self._unit.ledger_dir.glob("*.jsonl") for row in iter_rows(path))
+        is_verdict = {"status": Status.FAILED, "reason": Kind.PERMANENT}
+        return Counter(row["item"] for row in rows if all(row[name] == value for name, value in is_verdict.items()))
+
+    def num_verdicts(self, item: Item) -> int:
+        """How often earlier runs found that the item itself is at fault."""
+        return self._verdicts[item.key]
+
+    def begin_task(self, task: str) -> None:
+        """Note that the task is in hand from now on."""
+        if self._stage.engine is not None:
+            self.llm.begin_task(task)
+
+    def end_task(self, task: str) -> dict[str, Any]:
+        """What the language model did for the task, as plain JSON; empty for stages that ask none."""
+        return self.llm.end_task(task) if self._stage.engine is not None else {}
+
     def inputs(self, item: Item) -> str:
         """Digest of what the item is made from, for the runtime's own bookkeeping."""
         return self._workspace.inputs(item, self._sides.get(item.key, ""))
@@ -94,6 +119,8 @@ class RuntimeContext:
             yield
         finally:
             _item_in_hand.reset(token)
+            if "llm" in self.__dict__:
+                self.llm.forget(task, item.key)
 
     def close(self) -> None:
         self._workspace.close()
@@ -107,7 +134,9 @@ class JournaledEngine:
 
     def __init__(self, engine: Engine, unit: UnitLayout):
         self._engine, self._unit = engine, unit
-        self._known: dict[Path, dict[str, Answer]] = {}
+        self._known: dict[Path, dict[str, Answer]] = {}  # of the items in hand
+        self._meter = Meter()
+        self._stretches: dict[str, Stretch] = {}  # of the tasks in hand
 
     @property
     def name(self) -> str:
@@ -122,18 +151,36 @@ class JournaledEngine:
         return self._engine.is_scripted
 
     async def ask(self, request: Request) -> Answer:
-        path = self._unit.answers(*_item_in_hand.get())
+        task, key = _item_in_hand.get()
+        path = self._unit.answers(task, key)
         if path not in self._known:
-            if len(self._known) >= MAX_JOURNALS:
-                del self._known[next(iter(self._known))]
             self._known[path] = _load_answers(path)
         known, name = self._known[path], request.digest()
-        if name not in known:
+        counts = self._stretches[task].counts if task in self._stretches else Counter[str]()
+        if name in known:
+            counts["from_journal"] += 1
+            return known[name]
+        self._meter.start(request.num_samples)
+        try:
             answer = await self._engine.answer(request)
-            # No fsync: a kill loses nothing that was written, and a power cut costs only answers of items in hand.
-            append_row(path, {"request": name, "answer": answer.to_row()}, sync=False)
-            known[name] = answer
-        return known[name]
+        finally:
+            self._meter.finish(request.num_samples)
+        # No fsync: a kill loses nothing that was written, and a power cut costs only answers of items in hand.
+        append_row(path, {"request": name, "answer": answer.to_row()}, sync=False)
+        known[name] = answer
+        count_answer(counts, answer, request.is_repair)
+        return answer
+
+    def forget(self, task: str, key: str) -> None:
+        """Give back the memory of an item that is done with."""
+        self._known.pop(self._unit.answers(task, key), None)
+
+    def begin_task(self, task: str) -> None:
+        self._stretches[task] = self._meter.begin()
+
+    def end_task(self, task: str) -> dict[str, Any]:
+        stretch = self._stretches.pop(task, None)
+        return self._meter.report(stretch) if stretch is not None else {}
 
     def close(self) -> None:
         self._engine.close()

@@ -44,6 +44,8 @@ class Resources:
     signal_delay_s: int
     max_requeues: int
     scratch_dir: str | None
+    python: str  # interpreter of the workers
+    environment: dict[str, str]  # what the workers' engine wants set
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,8 @@ class ElementRun:
         with scratch_folder(res.scratch_dir, "mmassist-") as scratch:
 
             def spawn(child: int) -> Any:
-                environment = child_environment(child, res.num_workers, res.gpus, scratch)
-                return spawn_worker(Path(self.data_root), run, self.job, place.element, child, environment)
+                environment = child_environment(child, res.num_workers, res.gpus, scratch) | res.environment
+                return spawn_worker(Path(self.data_root), run, self.job, place.element, child, res.python, environment)
 
             supervisor = Supervisor(
                 UnitLayout(Path(self.unit)),

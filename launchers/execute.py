@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from launchers.supervise import Limits, Supervisor
 from launchers.work import Report
 from launchers.worker import JsonLog, Worker, root_logging
 from launchers.workspace import SIDED, Workspace
-from mmassist.core.errors import StageError
+from mmassist.core.errors import ConfigError, StageError
 from mmassist.core.outcome import Status
 from mmassist.core.stage import Task
 from mmassist.io.atomic import write_json
@@ -38,6 +39,7 @@ class JobResult:
 
     job: Job
     plan: UnitPlan
+    run_id: str = ""
     events: dict[str, dict[str, Any]] = field(default_factory=dict)  # the last event of every item
     error: str = ""
 
@@ -76,7 +78,7 @@ class Execution:
             selection, plan = self.plan(job, rebuild)
             tasks = sorted(plan.waiting(), key=lambda task: (-task.weight, task.name))
             self.prepare(job, lock, rebuild, selection, plan, [tasks] if tasks else [])
-            result = JobResult(job, plan)
+            result = JobResult(job, plan, self.run_id)
             if tasks:
                 with JobProgress(f"{job.stage.name} {job.dataset}", plan.num_items) as progress:
                     self._work(job, [t.name for t in tasks], result, progress)
@@ -153,6 +155,7 @@ class Execution:
             report(event)
 
         life.begin(1, len(tasks))
+        os.environ.update(job.environment)
         handler = JsonLog(self.run.log(f"{job.name}.00000.0"))
         with root_logging(handler, job.command.log_level), terminate_as_interrupt():
             worker = Worker(self.layout.data_root, self.run, job.name, 0, 0, tell_of, alone=True)
@@ -170,10 +173,25 @@ class Execution:
         with scratch_folder(None, f"mmassist-{self.run_id}-") as scratch:
 
             def spawn(child: int) -> Any:
-                environment = child_environment(child, num_workers, count_gpus(), scratch)
-                return spawn_worker(self.layout.data_root, self.run, job.name, 0, child, environment)
+                environment = child_environment(child, num_workers, count_gpus(), scratch) | job.environment
+                return spawn_worker(self.layout.data_root, self.run, job.name, 0, child, job.python, environment)
 
             Supervisor(job.unit, self.run_id, 0, tasks, num_workers, limits, spawn, report, life).run()
+
+
+def check_here(jobs: Sequence[Job]) -> None:
+    """Raises ConfigError for what only other launchers can do, and for a key that is not in the environment."""
+    for job in jobs:
+        engine = job.stage.engine
+        if job.launcher == "basic" and job.python != sys.executable:
+            raise ConfigError(
+                f"{job.stage.name} needs the interpreter {job.python}, and hydra/launcher=basic runs in this process; "
+                "say hydra/launcher=local"
+            )
+        if engine is not None and engine.secret_name and not os.environ.get(engine.secret_name):
+            raise ConfigError(
+                f"the environment variable {engine.secret_name} is not set; it has to hold the server's key"
+            )
 
 
 def job_in_the_way(job: Job) -> str:

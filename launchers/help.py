@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from launchers.compose import CONF_DIR, LAUNCHERS, list_options
+from launchers.compose import CONF_DIR, FOLDERS, LAUNCHERS, list_options
 from mmassist.stages import PIPELINE
 
 USAGE = """\
@@ -28,7 +28,7 @@ def iter_help() -> Iterator[str]:
     yield f"stage     {', '.join(PIPELINE)}"
     yield f"dataset   {', '.join(list_options('dataset'))}"
     yield f"hydra/launcher   {', '.join(LAUNCHERS)}"
-    for group in ("models", "llm", "encoder", "tokenizer", "judge", "setup", "cluster"):
+    for group in ("models", "llm", "encoder", "tokenizer", "judge", "judge_llm", "setup", "cluster"):
         yield f"{group:<9} {', '.join(list_options(group))}"
     yield "\nThe command (key, default, meaning)"
     yield from _iter_settings(CONF_DIR / "config.yaml", "")
@@ -39,6 +39,8 @@ def iter_help() -> Iterator[str]:
             section = name if folder == "stages" else folder
             yield f" {folder}/{name}.yaml"
             yield from _iter_settings(CONF_DIR / folder / f"{name}.yaml", f"{section}.")
+    for group, folder in FOLDERS.items():
+        yield f" {group}/: the settings of {folder}/, as {group}.KEY"
     for folder in ("setup", "cluster", "paths", "dataset"):
         for name in list_options(folder):
             yield f" {folder}/{name}.yaml"

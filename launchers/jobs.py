@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,16 @@ from typing import Any
 from launchers.collector import paused_collector
 from launchers.compose import Combination, Command
 from launchers.state import check_manifest
+from launchers.upstream import Sections, Upstream, build_stage, settings_of
 from mmassist.core.adapter import Adapter
-from mmassist.core.config import meaning
 from mmassist.core.errors import ConfigError
 from mmassist.core.fingerprint import digest, iter_differences
 from mmassist.core.item import Drop, Listing
-from mmassist.core.stage import Stage
+from mmassist.core.stage import Stage, words_of
 from mmassist.datasets import adapter_class, build_adapter, build_dataset_config
 from mmassist.io.atomic import read_json
 from mmassist.io.layout import Layout, UnitLayout
-from mmassist.stages import PIPELINE, STAGES_OF, stage_class
+from mmassist.stages import PIPELINE, STAGES_OF
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Job:
     launcher: str
     unit: UnitLayout
     settings: dict[str, Any]  # meaning-bearing settings, upstream's included
-    upstream: dict[str, UnitLayout]  # stage name -> folder it reads
+    upstream: dict[str, UnitLayout]  # entry of the stage's ``reads`` -> folder
 
     @property
     def compat(self) -> bool:
@@ -54,35 +55,21 @@ class Job:
         """The stage's own section, with the shared settings about work and limits."""
         return self.stage.configs[self.stage.name]
 
+    @property
+    def python(self) -> str:
+        """The interpreter that the job's workers run under."""
+        engine = self.stage.engine
+        return (engine.interpreter if engine is not None else None) or sys.executable
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables that the job's engine wants set."""
+        return self.stage.engine.environment() if self.stage.engine is not None else {}
+
     def adapter(self, layout: Layout) -> Adapter:
         """The source's reader."""
         config = build_dataset_config(self.sections["dataset"], "dataset")
         return build_adapter(config, layout.data_root, self.compat)
-
-
-def build_stage(name: str, sections: dict[str, dict[str, Any]]) -> Stage:
-    """Build a stage from composed sections. Raises ConfigError naming the key at fault."""
-    cls = stage_class(name)
-    configs = {}
-    for section, builder in cls.sections.items():
-        if section not in sections:
-            raise ConfigError(f"section '{section}' is missing; stage {name} needs it")
-        configs[section] = builder(sections[section], section)
-    return cls(configs)
-
-
-def settings_of(stage: Stage, sections: dict[str, dict[str, Any]], compat: bool) -> dict[str, Any]:
-    """Everything that can change the stage's bytes, as a plain tree."""
-    own = {name: meaning(config) for name, config in stage.configs.items()}
-    reads = {name: settings_of(build_stage(name, sections), sections, compat) for name in stage.reads}
-    return {
-        "stage": stage.name,
-        "version": stage.version,
-        "compat": compat,
-        **own,
-        "revision": stage.revision(),
-        "reads": reads,
-    }
 
 
 def select_applicable(combinations: Sequence[Combination]) -> tuple[list[Combination], list[str]]:
@@ -115,10 +102,13 @@ def resolve_jobs(combinations: Sequence[Combination]) -> tuple[Layout, list[Job]
     would write different things into the same folder.
     """
     layout = Layout(_data_root(combinations[0]))
-    jobs: dict[Path, Job] = {}
+    composed: dict[str, list[Sections]] = {}
     for combination in combinations:
         _refuse_differences(_of_command(combinations[0]), _of_command(combination), "one command")
-        job = _build_job(layout, combination)
+        composed.setdefault(combination.dataset, []).append(combination.sections)
+    jobs: dict[Path, Job] = {}
+    for combination in combinations:
+        job = _build_job(Upstream(layout, combination.dataset, composed[combination.dataset]), combination)
         known = jobs.setdefault(job.unit.root, job)
         _refuse_differences(_of_job(known), _of_job(job), layout.relative(job.unit.root))
     ordered = sorted(jobs.values(), key=lambda job: PIPELINE.index(job.stage.name))
@@ -127,7 +117,8 @@ def resolve_jobs(combinations: Sequence[Combination]) -> tuple[Layout, list[Job]
 
 def _refuse_differences(first: dict[str, Any], second: dict[str, Any], where: str) -> None:
     for key, a, b in iter_differences(first, second):
-        raise ConfigError(f"'{key}' is both {a!r} and {b!r} in {where}; use one of them")
+        comma = "; a value that holds a comma needs quotes within quotes: \"KEY='a,b'\"" if isinstance(a, str) else ""
+        raise ConfigError(f"'{key}' is both {a!r} and {b!r} in {where}; use one of them{comma}")
 
 
 def _of_command(combination: Combination) -> dict[str, Any]:
@@ -159,15 +150,15 @@ def check_on_disk(layout: Layout, jobs: Sequence[Job]) -> dict[str, str]:
             )
         if differences:
             stale[job.name] = differences
-        for name, unit in job.upstream.items():
+        for read, unit in job.upstream.items():
             if unit.root in written:
                 continue
             check_manifest(unit, unit.record_dir.glob("*.json"))
-            differences = _differences(unit, job.settings["reads"][name])
+            differences = _differences(unit, job.settings["reads"][read])
             if differences:
                 raise ConfigError(
                     f"{layout.relative(unit.root)}, which {job.stage.name} reads, was made with other settings: "
-                    f"{differences}. Use the old values, or redo it with stage={name} on_stale=rebuild"
+                    f"{differences}. Use the old values, or redo it with {words_of(read)} on_stale=rebuild"
                 )
     return stale
 
@@ -177,9 +168,16 @@ def _differences(unit: UnitLayout, settings: dict[str, Any]) -> str:
         return ""
     manifest = read_json(unit.manifest)
     changed = iter_differences(manifest["settings"], settings)
-    found = [f"{key} is {old!r} there and {new!r} now" for key, old, new in changed]
+    found = [f"{key} is {_shown(old, new)} there and {_shown(new, old)} now" for key, old, new in changed]
     more = f" and {len(found) - 4} more" if len(found) > 4 else ""
     return "; ".join(found[:4]) + more
+
+
+def _shown(value: Any, other: Any) -> str:
+    """A setting in a message; of whole groups of settings, such as those of a judge, only whether they are there."""
+    if isinstance(value, Mapping) or isinstance(other, Mapping):
+        return "given" if value else "absent"
+    return repr(value)
 
 
 def _data_root(combination: Combination) -> Path:
@@ -194,24 +192,22 @@ def _data_root(combination: Combination) -> Path:
     return root
 
 
-def _build_job(layout: Layout, combination: Combination) -> Job:
+def _build_job(upstream: Upstream, combination: Combination) -> Job:
     sections = combination.sections
     stage = build_stage(combination.command.stage, sections)
     compat = combination.command.compat == "reference"
     stage.check()
-    upstream = {}
-    for name in stage.reads:
-        earlier = build_stage(name, sections)
-        upstream[name] = layout.unit(combination.dataset, type(earlier).folder(earlier.configs))
+    settings = settings_of(stage, sections, compat, upstream)
+    stage.check_reads(settings["reads"], compat)
     return Job(
         stage=stage,
         dataset=combination.dataset,
         sections=sections,
         command=combination.command,
         launcher=combination.launcher,
-        unit=layout.unit(combination.dataset, type(stage).folder(stage.configs)),
-        settings=settings_of(stage, sections, compat),
-        upstream=upstream,
+        unit=upstream.unit_of(stage),
+        settings=settings,
+        upstream=upstream.units_of(stage, sections),
     )
 
 

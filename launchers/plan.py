@@ -14,7 +14,7 @@ from mmassist.core.config import nearest
 from mmassist.core.errors import ConfigError, Kind
 from mmassist.core.item import Item, ItemKind, Listing
 from mmassist.core.outcome import Outcome, Status
-from mmassist.core.stage import Task
+from mmassist.core.stage import Task, title_of
 
 WAITS_FOR = "waits for "  # begins the reason of items that are left out
 
@@ -127,7 +127,7 @@ def plan_unit(
             s for s in missing if coming.leaves_out and not coming.brings(job.upstream[s], upstream_key(item, s))
         ]
         if hopeless:
-            reason = f"{WAITS_FOR}{', '.join(hopeless)}, which no job is about to make"
+            reason = f"{WAITS_FOR}{', '.join(map(title_of, hopeless))}, which no job is about to make"
             held_back.update(hopeless)
             idle.add(key)
         (why if run and not hopeless else rest)[reason] += 1
@@ -198,7 +198,7 @@ def _reason(
         if state.done[key].task in state.damaged:
             return "output is missing", True
         if key in later:
-            return f"{', '.join(later[key])} is made again", True
+            return f"{', '.join(map(title_of, later[key]))} is made again", True
         return ("inputs changed" if state.done[key].inputs != inputs else "asked to redo"), True
     outcome = state.outcomes.get(key)
     return ("new", True) if outcome is None else _reason_to_retry(job.command.retry, outcome, inputs)

@@ -105,6 +105,7 @@ def write_elements(
         "dataset": job.dataset,
         "compat": job.compat,
         "sections": job.sections,
+        "revision": job.settings.get("revision", {}),
         "unit": str(job.unit.root),
         "upstream": {name: str(unit.root) for name, unit in job.upstream.items()},
         "retry": job.command.retry,

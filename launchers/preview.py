@@ -12,7 +12,7 @@ from launchers.plan import UnitPlan
 from launchers.rates import Expectation, default_rate, expect, load_rates
 from launchers.slurm.request import Request
 from launchers.slurm.script import render_script
-from mmassist.core.stage import Task
+from mmassist.core.stage import Task, title_of, words_of
 from mmassist.io.layout import Layout, RunLayout
 
 
@@ -47,11 +47,12 @@ def _iter_reasons(job: Job, plan: UnitPlan, own: Collection[str]) -> Iterator[st
     for title, counts in (("runs", plan.why), ("rests", plan.rest)):
         for reason, number in sorted(counts.items()):
             yield f"  {title}: {number} {reason} (first: {plan.examples[reason]})"
-    for stage, number in sorted(plan.blocked.items()):
-        what = "which this command runs before" if stage in own else f"run stage={stage} first or with it"
-        yield f"  waits: {number} of these for {stage}, {what}"
-    for stage, number in sorted(plan.held_back.items()):
-        yield f"  left out: {number} wait for {stage}: run it first, with retry=failed for those that failed there"
+    for read, number in sorted(plan.blocked.items()):
+        what = "which this command runs before" if read in own else f"run {words_of(read)} first or with it"
+        yield f"  waits: {number} of these for {title_of(read)}, {what}"
+    for read, number in sorted(plan.held_back.items()):
+        how = f"run {words_of(read)} first, with retry=failed for those that failed there"
+        yield f"  left out: {number} wait for {title_of(read)}: {how}"
     if plan.retire:
         yield f"  opens {len(plan.retire)} committed tasks again"
 

@@ -49,6 +49,7 @@ TABLE = {
     ("generate", "llama31_70b"): Rate(5.0, 1_500),
     ("generate", "scripted"): Rate(500.0, 1_500),
     ("generate", ""): Rate(5.0, 1_500),
+    ("judge", "llm"): Rate(40.0, 600),
     ("judge", ""): Rate(5_000.0, 100),
     ("split", ""): Rate(10_000.0, 50),
     ("encode", "siglip_so400m"): Rate(280.0, 65_000),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from launchers.execute import JobResult
 from mmassist.core.outcome import Status
+from mmassist.core.stage import title_of, words_of
 from mmassist.datasets.assignment import SIDES
 from mmassist.io.layout import Layout
+from mmassist.io.ledger import iter_rows
 from mmassist.io.shard import load_records
+from mmassist.llm.meter import render_reports
 
 MAX_EXAMPLES = 3
 
@@ -32,6 +36,7 @@ def iter_summary(layout: Layout, results: Sequence[JobResult]) -> Iterator[str]:
         if result.job.stage.name == "split" and not result.error:
             yield from _iter_empty_sides(result)
         yield from _iter_counts(result)
+        yield from _iter_engine(result)
     failed = num_failed(results)
     if failed:
         yield f"{failed} items are failed: see ledger/ of their folder; retry=failed tries them again"
@@ -57,6 +62,16 @@ def _iter_counts(result: JobResult) -> Iterator[str]:
     dropped = [f"{total[name]} {name.removeprefix('dropped_')}" for name in names if total[name]]
     if dropped:
         yield f"  left out or damaged: {', '.join(dropped)}"
+
+
+def _iter_engine(result: JobResult) -> Iterator[str]:
+    """What a language model did in this command."""
+    rows = [row for path in sorted(result.job.unit.commit_log_dir.glob("*.jsonl")) for row in iter_rows(path)]
+    made = [row for row in rows if "llm" in row and row["run_id"] == result.run_id]
+    ends = [datetime.fromisoformat(row["time"]).timestamp() for row in made]
+    if made:
+        begin = min(end - row["llm"]["seconds"] for end, row in zip(ends, made, strict=True))
+        yield f"  language model: {render_reports([row['llm'] for row in made], max(ends) - begin)}"
 
 
 def _iter_empty_sides(result: JobResult) -> Iterator[str]:
@@ -91,9 +106,10 @@ def iter_submitted(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if failed:
         yield f"{failed} items are failed: see ledger/ of their folder; retry=failed tries them again"
     for row in rows:
-        for stage, number in sorted(row["held_back"].items()):
-            remedy = f"run stage={stage} first or with it, with retry=failed for those that failed there"
-            yield f"{row['job']}: {number} more items wait for {stage}, which no job is about to make: {remedy}"
+        for read, number in sorted(row["held_back"].items()):
+            remedy = f"run {words_of(read)} first or with it, with retry=failed for those that failed there"
+            what = f"{number} more items wait for {title_of(read)}, which no job is about to make"
+            yield f"{row['job']}: {what}: {remedy}"
     if not (failed or any(row["elements"] or row["held_back"] for row in rows)):
         yield "all is done: nothing to do"
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 from launchers.coming import coming_for
 from launchers.compose import compose_command
-from launchers.execute import Execution, JobResult, job_in_the_way
+from launchers.execute import Execution, JobResult, check_here, job_in_the_way
 from launchers.help import iter_help
 from launchers.jobs import Job, Sources, check_on_disk, resolve_jobs, select_applicable
 from launchers.plan import UnitPlan
@@ -80,6 +80,7 @@ def stand_on_ground(words: list[str]) -> Ground:
     combinations, remarks = select_applicable(compose_command(words))
     print("".join(f"left out: {remark}\n" for remark in remarks), end="")
     layout, jobs = resolve_jobs(combinations)
+    check_here(jobs)
     stale = check_on_disk(layout, jobs)
     ground = Ground(words, layout, jobs, stale, Sources(layout), {})
     for job in jobs:

@@ -55,6 +55,8 @@ def check_site(layout: Layout, jobs: Sequence[Job]) -> tuple[Controller, list[st
     if "%" in str(layout.runs):  # sbatch and srun take it for a pattern in the names of output files
         raise ConfigError(f"DATA_ROOT_DIR is {str(layout.data_root)!r}; with SLURM it must not contain '%'")
     controller = ask_controller()
+    for job in jobs:
+        _check_gpus(job)
     remarks = [remark for job in jobs for remark in [*check_fits(request_of(job), controller), *_find_slow_items(job)]]
     ignored = [name for name in overruling_variables() if name.startswith("SBATCH_")]
     if ignored:
@@ -62,6 +64,17 @@ def check_site(layout: Layout, jobs: Sequence[Job]) -> tuple[Controller, list[st
             f"{', '.join(ignored)} of this shell counts for nothing here; settings of the site are cluster.*"
         )
     return controller, list(dict.fromkeys(remarks))
+
+
+def _check_gpus(job: Job) -> None:
+    """Raises ConfigError where an element's workers would not have the GPUs that their engines take."""
+    config, stage, engine = job.stage_config, job.stage.name, job.stage.engine
+    wanted = config.num_workers * engine.num_gpus if engine is not None else 0
+    if config.gpus_per_node < wanted:
+        raise ConfigError(
+            f"{stage}.gpus_per_node is {config.gpus_per_node}, but {config.num_workers} workers "
+            f"({stage}.num_workers) whose model takes {engine.num_gpus} GPUs each need {wanted}"
+        )
 
 
 def _find_slow_items(job: Job) -> list[str]:
@@ -189,4 +202,6 @@ def resources_of(job: Job, request: Request) -> Resources:
         signal_delay_s=cluster.signal_delay_s,
         max_requeues=cluster.max_requeues,
         scratch_dir=cluster.scratch_dir,
+        python=job.python,
+        environment=job.environment,
     )

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import selectors
 import signal
 import subprocess
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from launchers.child import resident_bytes
+from launchers.child import kill_group, resident_bytes
 from launchers.life import Life
 from launchers.work import FailureGauge, Report, record_outcome
-from mmassist.core.errors import Kind, StageError
+from mmassist.core.errors import EngineLost, Kind, StageError
 from mmassist.core.outcome import Outcome, Status
 from mmassist.io.layout import UnitLayout
 
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 REQUEUE_SIGNAL = signal.SIGUSR2  # what SLURM is told to send before a time limit or a preemption
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, REQUEUE_SIGNAL)
 MAX_DEATHS_AT_START = 3  # a worker that never begins an item is broken, not unlucky
+MAX_LOST_ENGINES = 3  # in a row, without an item finished between them
 
 
 @dataclass
@@ -65,12 +67,19 @@ class Child:
 
     index: int
     process: subprocess.Popen[str]
-    task: str | None = None
-    is_careful: bool = False  # one item at a time, to find the one that kills workers
+    tasks: dict[str, bool] = field(
+        default_factory=dict
+    )  # in hand -> one item at a time, to find one that kills workers
+    wants_more: bool = True  # it has room for another task's items
     buffer: bytes = b""
     items: dict[str, InHand] = field(default_factory=dict)
     killed_for: Kind | None = None
     error: str = ""
+    has_lost_engine: bool = False
+
+    @property
+    def is_careful(self) -> bool:
+        return any(self.tasks.values())
 
 
 class Supervisor:
@@ -101,7 +110,8 @@ class Supervisor:
         self._gauge = FailureGauge(limits.max_fail_ratio)
         self._children: dict[int, Child] = {}
         self._selector = selectors.DefaultSelector()
-        self._deaths_at_start = 0
+        self._deaths_at_start = self._lost_engines = 0
+        self._num_deaths: Counter[str] = Counter()  # by task: workers that died with several of its items in hand
         self._stop_at: float | None = None
         self._stopped_by, self._is_stop_told = REQUEUE_SIGNAL, False
         self._num_unfinished = len(tasks)
@@ -138,13 +148,19 @@ class Supervisor:
         self._selector.register(process.stdout, selectors.EVENT_READ, index)
 
     def _hand_out(self) -> None:
-        for child in self._children.values():
-            if child.task is None and child.process.poll() is None:
-                if self._waiting and self._stop_at is None:
-                    child.task, child.is_careful = self._waiting.popleft()
-                    self._tell(child, f"task {child.task}{' careful' if child.is_careful else ''}")
-                elif not self._busy() or self._stop_at is not None:
-                    self._tell(child, "stop")
+        """Give each child that has room one more task, the one with fewest first, and none more than its share."""
+        alive = [child for child in self._children.values() if child.process.poll() is None]
+        in_hand = sum(len(child.tasks) for child in alive)
+        share = math.ceil((len(self._waiting) + in_hand) / max(1, len(alive)))
+        for child in sorted(alive, key=lambda child: len(child.tasks)):
+            if self._waiting and self._stop_at is None:
+                is_free = not child.tasks or (child.wants_more and not child.is_careful and len(child.tasks) < share)
+                if is_free and (not child.tasks or not self._waiting[0][1]):
+                    task, careful = self._waiting.popleft()
+                    child.tasks[task], child.wants_more = careful, False
+                    self._tell(child, f"task {task}{' careful' if careful else ''}")
+            elif not child.tasks and (not self._busy() or self._stop_at is not None):
+                self._tell(child, "stop")
 
     def _pass_on_stop(self) -> None:
         """Tell the children to stop, outside the signal's handler: that one may have interrupted just such a line."""
@@ -155,7 +171,7 @@ class Supervisor:
 
     def _busy(self) -> bool:
         """Whether a task may still come back to the queue because its worker dies."""
-        return any(child.task is not None for child in self._children.values())
+        return any(child.tasks for child in self._children.values())
 
     def _tell(self, child: Child, line: str) -> None:
         assert child.process.stdin is not None
@@ -185,11 +201,14 @@ class Supervisor:
             self._life.add(event, child.index)
         elif event["event"] == "item":
             child.items.pop(event["item"], None)
+            self._lost_engines = 0
             self._tell_of(event, child.index)
             if not event.get("adopted"):
                 self._gauge.add(Status(event["status"]))
+        elif event["event"] == "more":
+            child.wants_more = True
         elif event["event"] == "task":
-            child.task = None
+            del child.tasks[event["task"]]
             if event["committed"] or self._stop_at is None:
                 self._num_unfinished -= 1
             if not event["committed"]:
@@ -197,6 +216,7 @@ class Supervisor:
             self._tell_of(event, child.index)
         elif event["event"] == "error":
             child.error = event["message"]
+            child.has_lost_engine = event["kind"] == EngineLost.__name__
 
     def _tell_of(self, event: dict[str, Any], child: int) -> None:
         self._life.add(event, child)
@@ -205,13 +225,20 @@ class Supervisor:
     def _bury(self, child: Child) -> None:
         """Record what a dead child had in hand, give its task to a new one."""
         code = child.process.returncode
-        if child.error:
+        kill_group(child.process.pid)  # an engine that it had started would keep its memory
+        if child.error and not (child.has_lost_engine and self._lost_engines < MAX_LOST_ENGINES):
             raise StageError(child.error)
-        if code == 0 and child.task is None:
+        if code == 0 and not child.tasks:
             return
         if self._stop_at is not None:
             return  # dropped on purpose; the items are simply not done yet
         self._life.lose_worker(child.index)
+        if child.has_lost_engine:
+            self._lost_engines += 1
+            self._waiting.extendleft(child.tasks.items())
+            log.warning("worker %d: %s; a new one takes over", child.index, child.error)
+            self._start(child.index)
+            return
         if not child.items:
             self._deaths_at_start += 1
             if self._deaths_at_start >= MAX_DEATHS_AT_START:
@@ -219,14 +246,24 @@ class Supervisor:
                 raise StageError(
                     f"workers died {_how(code)} before they began an item, {times}; see logs/*.out of the run"
                 )
-        elif len(child.items) == 1:
-            key, hand = next(iter(child.items.items()))
-            self._record(key, hand, child.killed_for or Kind.CRASH, code)
-        if child.task is not None:
-            # Of several items in hand any may have done it: the task goes on with one at a time.
-            self._waiting.append((child.task, child.is_careful or len(child.items) > 1))
+        elif len(child.items) == 1 or child.killed_for is Kind.TIMEOUT:
+            for key, hand in child.items.items():
+                self._record(key, hand, child.killed_for or Kind.CRASH, code)
+        self._take_back(child)
         log.warning("worker %d died %s; a new one takes over", child.index, _how(code))
         self._start(child.index)
+
+    def _take_back(self, child: Child) -> None:
+        """Give a dead child's tasks to whoever is free.
+
+        Of several items in hand any may have done it. Once may be bad luck; the second time their tasks go on with one
+        item at a time, until the one to blame is found.
+        """
+        is_open = len(child.items) > 1 and child.killed_for is not Kind.TIMEOUT
+        suspects = {hand.task for hand in child.items.values()} if is_open else set()
+        self._num_deaths.update(suspects)
+        for task, careful in child.tasks.items():
+            self._waiting.append((task, careful or (task in suspects and self._num_deaths[task] > 1)))
 
     def _record(self, key: str, hand: InHand, kind: Kind, code: int) -> None:
         messages = {

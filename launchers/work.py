@@ -8,7 +8,8 @@ import time
 import traceback
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,6 +79,10 @@ class TaskRunner:
         self._outcomes = load_outcomes(unit.ledger_dir)
         self._weights: dict[str, float] = {}  # of the current tasks' items
         self._is_stopping = False
+        num_slots = stage.configs[stage.name].items_in_flight
+        self._slots = asyncio.Semaphore(num_slots)  # over all tasks in hand
+        self._num_free, self._num_unbegun = num_slots, 0
+        self.when_roomy: Callable[[], None] = lambda: None  # called when there is room for another task's items
 
     def stop(self) -> None:
         """Begin no further item; what is in hand is finished and kept."""
@@ -108,25 +113,50 @@ class TaskRunner:
 
         async def work() -> None:
             for entry in waiting:
-                if self._is_stopping:
-                    return
-                await self._settle(task.name, entry, fragments, outcomes)
+                async with self._slot(careful):
+                    if not self._is_stopping:
+                        await self._settle(task.name, entry, fragments, outcomes)
                 await asyncio.sleep(0)  # stages may never wait for anything: let a stop or an error through
 
+        self._num_unbegun += len(row["items"])
+        self._context.begin_task(task.name)
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(1 if careful else self._stage.configs[self._stage.name].items_in_flight):
                     group.create_task(work())
         except* StageError as errors:
-            raise errors.exceptions[0] from None
+            raise first_error(errors) from None
+        engine = self._context.end_task(task.name)
         if self._unit.record(task.name).exists():  # another attempt was faster
             roll_forward(self._unit, task.name)
             return True
         asked = {entry["key"] for entry in row["items"] if entry["todo"]}
-        return self._commit(task, asked, fragments, outcomes)
+        return self._commit(task, asked, fragments, outcomes, engine)
+
+    @asynccontextmanager
+    async def _slot(self, careful: bool) -> AsyncIterator[None]:
+        """Room for one item in flight; where more would be left over, another task is asked for."""
+        async with self._slots:
+            self._num_free -= 1
+            self._num_unbegun -= 1
+            self._tell_if_roomy(careful)
+            try:
+                yield
+            finally:
+                self._num_free += 1
+            self._tell_if_roomy(careful)
+
+    def _tell_if_roomy(self, careful: bool) -> None:
+        if self._num_free > self._num_unbegun == 0 and not (careful or self._is_stopping):
+            self.when_roomy()
 
     def _commit(
-        self, task: Task, asked: set[str], fragments: dict[str, Fragment], outcomes: dict[str, Outcome]
+        self,
+        task: Task,
+        asked: set[str],
+        fragments: dict[str, Fragment],
+        outcomes: dict[str, Outcome],
+        engine: dict[str, Any],
     ) -> bool:
         settled = fragments.keys() | outcomes.keys()
         if asked - settled:
@@ -137,7 +167,7 @@ class TaskRunner:
             return False  # nothing to write yet: the task stays open for a later run
         run_id = self._config["run_id"]
         if commit_task(self._unit, task, fragments, outcomes, self._attempt, run_id, self._check_owner):
-            self._log_commit(task, fragments, outcomes)
+            self._log_commit(task, fragments, outcomes, engine)
         return True
 
     def _check_owner(self) -> None:
@@ -148,13 +178,21 @@ class TaskRunner:
             owner = f"run {holder['run_id']}" if holder else "no run"
             raise StageError(f"{self._unit.root} belongs to {owner} now, not to {self._config['run_id']}; stopping")
 
-    def _log_commit(self, task: Task, fragments: dict[str, Fragment], outcomes: dict[str, Outcome]) -> None:
+    def _log_commit(
+        self, task: Task, fragments: dict[str, Fragment], outcomes: dict[str, Outcome], engine: dict[str, Any]
+    ) -> None:
         """Note the commit in one line: whoever counts need not open every task's record."""
         items = Counter({str(status): 0 for status in Status})
         items[Status.DONE] += len(fragments)
         items.update(str(outcomes[key].status) for key in task.items if key not in fragments)
         stats = {"weight_s": sum(self._weights.get(key, 0.0) for key in fragments), "bytes": self._size_of(task)}
-        self._append(self._unit.commit_log, {"task": task.name, "items": dict(items), **stats})
+        row: dict[str, Any] = {"task": task.name, "items": dict(items), **stats}
+        if engine:
+            rejected = sum(made.stats.get("llm_rejected", 0.0) for made in fragments.values())
+            requests = sum(made.stats.get("llm_requests", 0.0) for made in fragments.values())
+            row["llm"] = engine | {"reject_share": round(rejected / requests, 4) if requests else 0.0}
+            log.info("task %s, language model: %s", task.name, ", ".join(f"{k} {v}" for k, v in row["llm"].items()))
+        self._append(self._unit.commit_log, row)
 
     def _size_of(self, task: Task) -> int:
         try:
@@ -263,6 +301,14 @@ class TaskRunner:
 
     def _record(self, outcome: Outcome) -> Outcome:
         return record_outcome(self._unit, outcome, self._config["run_id"], self._attempt)
+
+
+def first_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first of the errors that ended a group of tasks, however deep it lies."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def record_outcome(unit: UnitLayout, outcome: Outcome, run_id: str, writer: str) -> Outcome:

@@ -24,7 +24,7 @@ from typing import Any
 
 from launchers.context import RuntimeContext
 from launchers.jobs import build_stage
-from launchers.work import FailureGauge, Report, TaskRunner, attempt_name
+from launchers.work import FailureGauge, Report, TaskRunner, attempt_name, first_error
 from mmassist.core.errors import ConfigError, StageError
 from mmassist.io import disk
 from mmassist.io.layout import Layout, RunLayout, UnitLayout
@@ -48,7 +48,21 @@ class Worker:
         unit = UnitLayout(Path(config["unit"]))
         upstream = {stage: UnitLayout(Path(root)) for stage, root in config["upstream"].items()}
         stage = build_stage(config["stage"], config["sections"])
-        self.context = RuntimeContext(stage, data_root, unit, upstream, config["sections"], config["compat"], sides)
+        variable = stage.engine.secret_name if stage.engine is not None else None
+        secret = os.environ.get(variable) if variable else None
+        if variable and not secret:
+            raise StageError(f"the environment variable {variable}, which holds the model's key, is not set here")
+        self.context = RuntimeContext(
+            stage,
+            data_root,
+            unit,
+            upstream,
+            config["sections"],
+            config["compat"],
+            sides,
+            secret,
+            config["revision"],
+        )
         stage_config = stage.configs[stage.name]
         self.runner = TaskRunner(
             stage,
@@ -167,6 +181,7 @@ def _work(args: argparse.Namespace, run: RunLayout, report: Report) -> None:
 
 
 async def _serve(worker: Worker, rows: dict[str, dict[str, Any]], report: Report) -> None:
+    """Do what the supervisor says, until it says stop: several tasks at once, as far as items in flight allow."""
     loop = asyncio.get_running_loop()
     commands: asyncio.Queue[list[str]] = asyncio.Queue()
 
@@ -179,17 +194,23 @@ async def _serve(worker: Worker, rows: dict[str, dict[str, Any]], report: Report
         loop.call_soon_threadsafe(commands.put_nowait, ["stop"])
 
     threading.Thread(target=read_commands, daemon=True).start()
-    report({"event": "ready"})
-    while True:
-        words = await commands.get()
-        if words[0] == "stop":
-            break
-        row = rows[words[1]]
+
+    async def run(row: dict[str, Any], careful: bool) -> None:
         log.info("task %s begins", row["name"])
-        committed = await worker.run_task(row, careful=words[2:] == ["careful"])
+        committed = await worker.run_task(row, careful)
         log.info("task %s is %s", row["name"], "committed" if committed else "left open")
         report({"event": "task", "task": row["name"], "committed": committed})
-    worker.close()
+
+    report({"event": "ready"})
+    worker.runner.when_roomy = lambda: report({"event": "more"})
+    try:
+        async with asyncio.TaskGroup() as group:
+            while (words := await commands.get())[0] != "stop":
+                group.create_task(run(rows[words[1]], careful=words[2:] == ["careful"]))
+    except* StageError as errors:
+        raise first_error(errors) from None
+    finally:
+        worker.close()
 
 
 def die_with_parent() -> None:

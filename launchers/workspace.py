@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmassist.core.fingerprint import digest
 from mmassist.core.item import Item, ItemKind, Medium
-from mmassist.core.stage import Stage
+from mmassist.core.stage import Stage, stage_of
 from mmassist.io.layout import UnitLayout
 from mmassist.io.reader import ShardItem, UnitReader
 from mmassist.stages import stage_class
@@ -28,17 +28,17 @@ class Workspace:
         self._is_listing_late = is_listing_late
         self._readers: dict[str, UnitReader] = {}
 
-    def read(self, stage: str, key: str) -> ShardItem:
-        """One item of an earlier stage. Raises Skip or Blocked."""
-        return self._reader(stage).read(key)
+    def read(self, read: str, key: str) -> ShardItem:
+        """One item of an earlier output, an entry of the stage's ``reads``. Raises Skip or Blocked."""
+        return self._reader(read).read(key)
 
     def inputs(self, item: Item, side: str) -> str:
         """Digest of what the stage makes ``item`` from; changes when any of it changes or appears."""
         if not self._stage.reads:
             return item.digest
         parts: dict[str, str | None] = {"source": item.digest} if self._stage.reads_source else {}
-        for name in self._stage.reads:
-            parts[name] = self._reader(name).digest(upstream_key(item, name))
+        for read in self._stage.reads:
+            parts[read] = self._digest(item, read)
         return digest({"reads": parts, "side": side if self._stage.name in SIDED else ""})
 
     def is_complete(self, item: Item) -> bool:
@@ -50,25 +50,28 @@ class Workspace:
             there = ((self._data_root / source).exists() for source in item.sources)
             # A group is made of whatever pictures there are: only where all have been put away does it stay good.
             return all(there) if item.medium is Medium.VIDEO else any(there)
-        return all(self._reader(name).digest(upstream_key(item, name)) for name in self._stage.reads)
+        return all(self._digest(item, read) for read in self._stage.reads)
 
     def missing(self, item: Item) -> list[str]:
-        """The earlier stages whose output for the item is not there, but may come: they did not skip it."""
-        names = [name for name in self._stage.reads if self._reader(name).digest(upstream_key(item, name)) is None]
-        return [name for name in names if not self._reader(name).is_skipped(upstream_key(item, name))]
+        """The entries of the stage's ``reads`` that are not there for the item, but may come: they did not skip it."""
+        absent = [read for read in self._stage.reads if self._digest(item, read) is None]
+        return [read for read in absent if not self._reader(read).is_skipped(upstream_key(item, read))]
 
     def close(self) -> None:
         for reader in self._readers.values():
             reader.close()
 
-    def _reader(self, stage: str) -> UnitReader:
-        if stage not in self._readers:
-            self._readers[stage] = UnitReader(self._upstream[stage], stage, self._is_listing_late)
-        return self._readers[stage]
+    def _digest(self, item: Item, read: str) -> str | None:
+        return self._reader(read).digest(upstream_key(item, read))
+
+    def _reader(self, read: str) -> UnitReader:
+        if read not in self._readers:
+            self._readers[read] = UnitReader(self._upstream[read], read, self._is_listing_late)
+        return self._readers[read]
 
 
-def upstream_key(item: Item, stage: str) -> str:
-    """The key under which ``stage`` keeps what belongs to ``item``: the video's for stages over videos."""
-    if stage_class(stage).kind is ItemKind.MEDIA and item.media_key:
+def upstream_key(item: Item, read: str) -> str:
+    """The key under which what is read keeps what belongs to ``item``: the video's for stages over videos."""
+    if stage_class(stage_of(read)).kind is ItemKind.MEDIA and item.media_key:
         return item.media_key
     return item.key

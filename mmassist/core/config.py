@@ -72,7 +72,7 @@ def _checked(value: Any, hint: Any, name: str) -> Any:
         if value not in args:
             raise ConfigError(f"'{name}' is {value!r}; it must be one of {', '.join(map(repr, args))}")
         return value
-    if dataclasses.is_dataclass(hint):
+    if dataclasses.is_dataclass(hint) and not isinstance(value, typing.cast(type, hint)):
         return build(typing.cast(type, hint), value, name)
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         if not math.isfinite(value):

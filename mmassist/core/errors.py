@@ -29,6 +29,10 @@ class StageError(RuntimeError):
     """Something that no other item could survive either (weights do not load, disk full): stops the task."""
 
 
+class EngineLost(StageError):
+    """The process's engine has died, for no fault of an item: a new process may go on."""
+
+
 class ItemError(Exception):
     """One item failed; it is recorded and the loop goes on."""
 

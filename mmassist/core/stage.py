@@ -81,8 +81,11 @@ class Context(Protocol):
         """A generator that depends on the run's seed, ``purpose`` and ``key`` alone."""
         ...
 
-    def read(self, stage: str, key: str) -> ItemReader:
-        """What ``stage`` made of item ``key``. Raises Blocked when it is not there yet, Skip when it was skipped."""
+    def read(self, read: str, key: str) -> ItemReader:
+        """What an entry of the stage's ``reads`` made of item ``key``.
+
+        Raises Blocked when it is not there yet, Skip when it was skipped.
+        """
         ...
 
     def side(self, item: Item) -> str:
@@ -92,6 +95,37 @@ class Context(Protocol):
     def count(self, name: str, amount: float = 1) -> None:
         """Add to a running statistic of the worker (shown in status, not stored with the item)."""
         ...
+
+    def num_verdicts(self, item: Item) -> int:
+        """How often earlier runs found that the item itself is at fault: a retry has to ask for something else."""
+        ...
+
+    @property
+    def planned_revision(self) -> Mapping[str, Any]:
+        """What ``Stage.revision`` said when this work was planned; files outside of the run may have changed since."""
+        ...
+
+
+def stage_of(read: str) -> str:
+    """``judge`` of ``judge@llm``: the stage of an entry in ``Stage.reads``."""
+    return read.partition("@")[0]
+
+
+def name_of(read: str) -> str:
+    """``llm`` of ``judge@llm``: which output of a stage that has several, by its section's ``name``; else empty."""
+    return read.partition("@")[2]
+
+
+def title_of(read: str) -> str:
+    """``judge (llm)``, for people."""
+    name = name_of(read)
+    return f"{stage_of(read)} ({name})" if name else read
+
+
+def words_of(read: str) -> str:
+    """``stage=judge judge=llm``: what a command that makes it says."""
+    stage, name = stage_of(read), name_of(read)
+    return f"stage={stage} {stage}={name}" if name else f"stage={stage}"
 
 
 Section = Callable[[Mapping[str, Any], str], Any]  # (values, section name) -> config dataclass
@@ -103,7 +137,7 @@ class Stage(ABC):
     name: ClassVar[str]
     version: ClassVar[int]  # raise it when the same settings give other bytes
     kind: ClassVar[ItemKind]
-    reads: ClassVar[tuple[str, ...]]  # earlier stages whose outputs are read
+    reads: ClassVar[tuple[str, ...]]  # outputs that are read: STAGE or STAGE@NAME; an instance may narrow or name them
     sections: ClassVar[dict[str, Section]]  # config sections that shape the outputs
     reads_source: bool = False  # whether the source's annotations are read beside ``reads``
 
@@ -115,8 +149,24 @@ class Stage(ABC):
     def folder(cls, configs: dict[str, Any]) -> str:
         """Where the outputs lie below ``processed_data/<dataset>/``."""
 
+    @property
+    def engine(self) -> Any:
+        """The settings of the language model that the stage asks (``mmassist.llm.config``), None if it asks none."""
+        return self.configs.get("llm")
+
     def check(self) -> None:
         """Raise ConfigError for what is certain to fail later (absent weights); must not load heavy packages."""
+        return None
+
+    def origin_of(self, read: str) -> str:
+        """The setting because of which ``read`` is read (``split.filter``); empty where none decides it."""
+        return ""
+
+    def check_reads(self, settings: Mapping[str, Mapping[str, Any]], compat: bool) -> None:
+        """Raise ConfigError for settings that do not fit what is read, or not the reference's rules (``compat``).
+
+        ``settings``: for each of ``reads``, the settings that its folder is made with.
+        """
         return None
 
     def revision(self) -> dict[str, Any]:

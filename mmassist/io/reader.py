@@ -12,6 +12,7 @@ from typing import Any
 
 from mmassist.core.errors import Blocked, ItemError, Kind, Skip
 from mmassist.core.outcome import Outcome, Status
+from mmassist.core.stage import title_of, words_of
 from mmassist.io.atomic import read_json
 from mmassist.io.disk import DiskError
 from mmassist.io.layout import UnitLayout
@@ -26,8 +27,8 @@ VERIFIED_AT_ONCE = 16 << 20  # bytes up to which an item is checked whenever it 
 class ShardItem:
     """One item's members inside a shard."""
 
-    def __init__(self, path: Path, handle: int, key: str, entry: dict[str, Any], stage: str):
-        self._path, self._handle, self._key, self._entry, self._stage = path, handle, key, entry, stage
+    def __init__(self, path: Path, handle: int, key: str, entry: dict[str, Any], read: str):
+        self._path, self._handle, self._key, self._entry, self._read = path, handle, key, entry, read
         skip = len(key) + 1
         self._members = {name[skip:]: (offset, size) for name, offset, size in entry["members"]}
         self.names: Sequence[str] = list(self._members)
@@ -54,20 +55,20 @@ class ShardItem:
             raise self._damaged("holds other bytes than were written")
 
     def _damaged(self, what: str) -> ItemError:
-        remedy = f"make it again with stage={self._stage} retry=all 'items=[{self._key}]'"
+        remedy = f"make it again with {words_of(self._read)} retry=all 'items=[{self._key}]'"
         return ItemError(Kind.PERMANENT, f"{self._path} {what} for {self._key}; {remedy}")
 
 
 class UnitReader:
     """A snapshot of an output folder's committed items, and why the others are not there.
 
-    ``stage`` names the folder in reasons. Indices are loaded when an item of theirs is first read. With
-    ``is_listing_late`` an item that is not among the listed records is looked for by its task's name, because a file
-    server's client may show a listing that is a minute old.
+    ``read`` names the folder in reasons, as an entry of ``Stage.reads`` does. Indices are loaded when an item of theirs
+    is first read. With ``is_listing_late`` an item that is not among the listed records is looked for by its task's
+    name, because a file server's client may show a listing that is a minute old.
     """
 
-    def __init__(self, unit: UnitLayout, stage: str, is_listing_late: bool = False):
-        self._unit, self._stage = unit, stage
+    def __init__(self, unit: UnitLayout, read: str, is_listing_late: bool = False):
+        self._unit, self._read = unit, read
         self._task_of: dict[str, str] = {}
         self._digests: dict[str, str] = {}
         self._outcomes: dict[str, Outcome] = load_outcomes(unit.ledger_dir)
@@ -99,11 +100,11 @@ class UnitReader:
         if task is None:
             outcome = self._outcomes.get(key)
             if outcome is not None and self.is_skipped(key):
-                raise Skip(outcome.reason, f"{self._stage} skipped it: {outcome.message or outcome.reason}")
+                raise Skip(outcome.reason, f"{title_of(self._read)} skipped it: {outcome.message or outcome.reason}")
             state = f"{outcome.status}: {outcome.reason}" if outcome else "not done yet"
-            raise Blocked(f"{self._stage} ({state})")
+            raise Blocked(f"{title_of(self._read)} ({state})")
         handle, index = self._open(task)
-        item = ShardItem(self._unit.shard(task), handle, key, index["items"][key], self._stage)
+        item = ShardItem(self._unit.shard(task), handle, key, index["items"][key], self._read)
         if index["items"][key]["size"] <= VERIFIED_AT_ONCE:
             item.verify()
         return item
@@ -139,7 +140,7 @@ class UnitReader:
             except (FileNotFoundError, RecordGone):
                 if self._unit.record(task).exists():
                     raise
-                raise Blocked(f"{self._stage} (being made again)") from None
+                raise Blocked(f"{title_of(self._read)} (being made again)") from None
         return self._indices[task]
 
     def _find_files(self, task: str) -> tuple[Path, Path]:

@@ -7,8 +7,17 @@ from typing import Any
 
 from mmassist.core.config import build, nearest
 from mmassist.core.errors import ConfigError
-from mmassist.llm.config import ENGINE_CONFIGS, EngineConfig, ScriptedConfig
+from mmassist.llm.config import EngineConfig
+from mmassist.llm.openai_engine import OpenAIConfig
 from mmassist.llm.protocol import Engine
+from mmassist.llm.scripted import ScriptedConfig
+from mmassist.llm.vllm_engine import VllmConfig
+
+ENGINE_CONFIGS: dict[str, type[EngineConfig]] = {
+    "openai": OpenAIConfig,
+    "scripted": ScriptedConfig,
+    "vllm": VllmConfig,
+}
 
 
 def build_llm_config(values: Mapping[str, Any], section: str) -> EngineConfig:
@@ -16,21 +25,12 @@ def build_llm_config(values: Mapping[str, Any], section: str) -> EngineConfig:
     engine = values.get("engine")
     if engine is None:
         raise ConfigError(f"'{section}.engine' is not set; choose one of {', '.join(sorted(ENGINE_CONFIGS))}")
-    if engine not in ENGINE_CONFIGS:
+    if not isinstance(engine, str) or engine not in ENGINE_CONFIGS:
         raise ConfigError(f"'{section}.engine' is {engine!r}.{nearest(str(engine), ENGINE_CONFIGS)}")
     return build(ENGINE_CONFIGS[engine], values, section)
 
 
-def check_engine(config: EngineConfig) -> None:
-    """Raise ConfigError, in one line, for what is certain to fail when the engine is built."""
+def build_engine(config: EngineConfig, secret: str | None = None) -> Engine:
+    """Load the engine; ``secret`` is the value of ``config.secret_name``. Raises ConfigError like its ``check``."""
     config.check()
-
-
-def build_engine(config: EngineConfig) -> Engine:
-    """Load the engine. Raises ConfigError like ``check_engine``."""
-    config.check()
-    assert isinstance(config, ScriptedConfig)  # every other engine's check has raised
-
-    from mmassist.llm.scripted import ScriptedEngine
-
-    return ScriptedEngine(config)
+    return config.load(secret)

@@ -64,6 +64,16 @@ REMARKS = (
     ("I am on it.", "Well done, keep that pace."),
 )
 
+DIALOG_RATIONALE = (
+    "Rated by rule. {to_the_point} of {told} turns of the assistant use words of the record; {covered} of {steps} "
+    "steps have a turn close by and {answered} of {asked} questions an answer; steps and turns lie {late} s apart on "
+    "average; {various} turns are worded differently."
+)
+GOAL_RATIONALE = (
+    "Rated by rule. {aim} of {words} words of the aim are in the record, and {found} of {lines} steps of the procedure "
+    "have a word in common with it."
+)
+
 OPENERS = (
     ("Next, ", "Now "),
     ("Now it is time to ", "Now please "),

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from mmassist.core.fingerprint import digest
 
-RequestKind = Literal["goal", "consolidate", "match", "label", "dialog", "refine", "summary"]
+RequestKind = Literal["goal", "consolidate", "match", "label", "dialog", "refine", "summary", "rate", "rate_goal"]
 REQUEST_KINDS: tuple[str, ...] = get_args(RequestKind)
 
 
@@ -55,7 +55,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Sample:
-    """One completion. ``finish_reason`` is ``stop`` for a whole answer, ``length`` for one cut by ``max_tokens``."""
+    """One completion.
+
+    ``finish_reason`` is ``stop`` for a whole answer, ``length`` for one cut by ``max_tokens``; ``empty``,
+    ``content_filter`` and ``tool_calls`` are other ways of not answering.
+    """
 
     text: str
     finish_reason: str = "stop"
@@ -63,7 +67,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Answer:
-    """All samples of one request, in order; ``usage`` counts tokens where the engine knows them."""
+    """All samples of one request, in order.
+
+    ``engine`` names the engine with its version; ``usage`` counts tokens where the engine knows them:
+    ``prompt_tokens``, ``completion_tokens`` and ``cached_tokens``, those of the prompt that needed no computing.
+    """
 
     samples: tuple[Sample, ...]
     engine: str

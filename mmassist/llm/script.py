@@ -11,7 +11,7 @@ from typing import Any
 
 from mmassist.core.rng import rng
 from mmassist.llm import phrases
-from mmassist.llm.timeline import MAX_TEXT_CHARS, SPACING_S, Timeline, floor_tenth
+from mmassist.llm.timeline import SPACING_S, Timeline, floor_tenth
 
 ANSWER_WITHIN_S = 2.0
 LONG_STEP_S = 12.0
@@ -24,7 +24,7 @@ _NEVER_INSTRUCT = ("wrong order", "shouldn't have", "should not have", "previous
 def write_turns(payload: Mapping[str, Any], generator: random.Random) -> list[dict[str, Any]]:
     """Turns ``{time, role, text}`` of the window that ``payload`` (of a dialog prompt) describes, in order of time."""
     history = payload["history"]
-    timeline = Timeline(payload["start_s"], payload["end_s"])
+    timeline = Timeline.of_request(payload)
     _Writer(payload, timeline, generator).write(history[-1]["time"] if history else None)
     return timeline.turns
 
@@ -63,9 +63,10 @@ class _Writer:
             due_s = floor_tenth(step["start_s"]) - self.generator.choice((0.0, 0.0, 0.2, 0.4))
             t = min(max(self.timeline.start_s, due_s), self.timeline.end_s)
             order = phrases.as_order(step["text"])
-            if groups and t - groups[-1][0] < SPACING_S:
+            is_full = len(groups) + 2 >= self.timeline.max_turns  # the goal and its answer need two
+            if groups and (is_full or t - groups[-1][0] < SPACING_S):
                 text = groups[-1][1] + self._pick(phrases.ALSO).format(step=order)
-                if len(text) <= MAX_TEXT_CHARS:
+                if len(text) <= self.timeline.max_text_chars:
                     groups[-1] = (groups[-1][0], text)
             else:
                 groups.append((t, self._announce(step, order, previous)))
@@ -150,6 +151,7 @@ class _Writer:
             alone = all(other is turn or other["time"] != turn["time"] for other in self.timeline.turns)
             if turn["time"] <= step["start_s"] and alone:
                 index = self.timeline.turns.index(turn)
+                question = phrases.cut(question, self.timeline.max_text_chars)
                 self.timeline.turns.insert(index, {"time": turn["time"], "role": "user", "text": question})
                 return
 
@@ -207,7 +209,7 @@ def _exchanges(step: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Map
 def _utterances(step: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The utterances of a step in which something is said, without remarks in front."""
     spoken = [s | {"text": phrases.strip_remarks(s["text"])} for s in step["substeps"] if s["role"] is not None]
-    return [s for s in spoken if s["text"].strip()]
+    return [s for s in spoken if any(character.isalnum() for character in s["text"])]
 
 
 def is_instructed(step: Mapping[str, Any]) -> bool:

@@ -10,17 +10,50 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 from mmassist.core.rng import rng
 from mmassist.llm import phrases
-from mmassist.llm.config import ScriptedConfig
+from mmassist.llm.config import EngineConfig
 from mmassist.llm.protocol import Answer, Request, Sample
 from mmassist.llm.script import ANSWER_WITHIN_S, is_instructed, write_turns
+from mmassist.llm.script_rating import find_words, write_goal_rating, write_rating
 
 MAX_GOAL_STEPS = 14
 
 Values = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScriptedConfig(EngineConfig):
+    """``flaw_rate`` is the share of requests whose first answer is broken on purpose."""
+
+    engine: Literal["scripted"]
+    name: str = "scripted"
+    flaw_rate: float = 0.05
+
+    is_scripted: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.flaw_rate <= 1:
+            raise ValueError(f"flaw_rate is {self.flaw_rate!r}; it must lie between 0 and 1")
+
+    @property
+    def generator(self) -> str:
+        return "scripted"
+
+    @property
+    def revision(self) -> str:
+        """Raise the number when the same request gets another answer."""
+        return "scripted/1"
+
+    def check(self, section: str = "llm") -> None:
+        """Nothing can be missing."""
+
+    def load(self, secret: str | None) -> ScriptedEngine:
+        return ScriptedEngine(self)
 
 
 class ScriptedEngine:
@@ -60,6 +93,14 @@ def _render(request: Request, values: Values) -> str:
         return json.dumps(values, ensure_ascii=False)
     if request.kind == "summary":
         return f"SUMMARY: {values['summary']}"
+    if request.kind in ("goal", "consolidate"):
+        return "\n".join([values["task"], *(f"{n}. {step}" for n, step in enumerate(values["steps"], start=1))])
+    if request.kind == "match":
+        return f"{values['reason']}\nANSWER: {values['task']}"
+    if request.kind == "label":
+        return f"{values['reason']}\nFINAL ANSWER: {values['label']}"
+    if request.kind in ("rate", "rate_goal"):
+        return "\n".join(f"{name}: {value}" for name, value in values.items())
     lines = []
     for turn in values["turns"]:
         labels = ""
@@ -118,8 +159,8 @@ def _write_consolidated(payload: Mapping[str, Any], generator: random.Random) ->
 
 
 def _write_match(payload: Mapping[str, Any], generator: random.Random) -> Values:
-    words = _words(" ".join(step["text"] for step in payload["steps"]))
-    shared = [len(words & _words(" ".join([task["task"], *task["steps"]]))) for task in payload["tasks"]]
+    words = find_words(" ".join(step["text"] for step in payload["steps"]))
+    shared = [len(words & find_words(" ".join([task["task"], *task["steps"]]))) for task in payload["tasks"]]
     return {"reason": "Most words in common.", "task": 1 + shared.index(max(shared))}
 
 
@@ -176,10 +217,6 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _words(text: str) -> set[str]:
-    return {word for word in "".join(c if c.isalnum() else " " for c in text.lower()).split() if len(word) > 2}
-
-
 _WRITERS: dict[str, Callable[[Mapping[str, Any], random.Random], Values]] = {
     "goal": _write_goal,
     "consolidate": _write_consolidated,
@@ -188,4 +225,6 @@ _WRITERS: dict[str, Callable[[Mapping[str, Any], random.Random], Values]] = {
     "dialog": _write_dialog,
     "refine": _write_refined,
     "summary": _write_summary,
+    "rate": write_rating,
+    "rate_goal": write_goal_rating,
 }

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmassist.llm import phrases
+
 SPACING_S = 1.0  # between turns, except an answer
-MAX_TURNS = 390  # of a window and, below, characters of a turn: a little less than answers may have
+MAX_TURNS = 390  # of a window and, below, characters of a turn, where a request has no limits
 MAX_TEXT_CHARS = 3900
+REWORDING_CHARS = 10  # by which an edited turn may grow
 _FAR_S = 1e9  # no window reaches as far; annotated times do
 
 
@@ -21,10 +24,21 @@ class Timeline:
     end_s: float
     blocked: list[float] = field(default_factory=list)  # times of turns outside of this window
     turns: list[dict[str, Any]] = field(default_factory=list)
+    max_turns: int = MAX_TURNS
+    max_text_chars: int = MAX_TEXT_CHARS
+
+    @classmethod
+    def of_request(cls, payload: Mapping[str, Any]) -> Timeline:
+        """The window of a dialog request, with the limits that its answer is held to."""
+        timeline = cls(payload["start_s"], payload["end_s"])
+        if "max_turns" in payload:
+            timeline.max_turns = payload["max_turns"]
+            timeline.max_text_chars = payload["max_turn_chars"] - REWORDING_CHARS
+        return timeline
 
     @property
     def is_full(self) -> bool:
-        return len(self.turns) + 2 > MAX_TURNS
+        return len(self.turns) + 2 > self.max_turns
 
     def has_room(self, times: Iterable[float]) -> bool:
         taken = [*self.blocked, *(turn["time"] for turn in self.turns)]
@@ -34,8 +48,9 @@ class Timeline:
         )
 
     def put(self, *turns: tuple[float, str, str]) -> None:
-        """Add turns (time, role, text) that belong together, whether there is room or not."""
-        self.turns += [{"time": round(t, 1), "role": role, "text": text} for t, role, text in turns]
+        """Add turns (time, role, text) that belong together, whether there is room or not; texts too long are cut."""
+        for t, role, text in turns:
+            self.turns.append({"time": round(t, 1), "role": role, "text": phrases.cut(text, self.max_text_chars)})
         self.turns.sort(key=lambda turn: turn["time"])  # stable: a question stays before its answer
 
     def offer(self, *turns: tuple[float, str, str]) -> bool:
@@ -50,7 +65,7 @@ class Timeline:
         spoken = [turn for turn in self.turns if turn["role"] == "assistant"]
         before = [turn for turn in spoken if turn["time"] <= t_s + 1e-6]
         for turn in [*reversed(before), *spoken[len(before) :]]:
-            if len(turn["text"]) + 1 + len(text) <= MAX_TEXT_CHARS:
+            if len(turn["text"]) + 1 + len(text) <= self.max_text_chars:
                 turn["text"] += f" {text}"
                 return
         if not spoken:
