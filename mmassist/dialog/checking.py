@@ -36,8 +36,8 @@ def check_turns(turns: Sequence[Turn], window: Window) -> list[str]:
             )
         if not turn.content:
             reasons.append(f"empty: the turn at {turn.time_s:.1f} s has no text")
-        elif turn.is_remark:
-            reasons.append(f"not_dialog: the turn at {turn.time_s:.1f} s is a remark, not something said")
+        elif not turn.has_words:
+            reasons.append(f"not_dialog: the turn at {turn.time_s:.1f} s holds nothing that would be said")
     for before, after in pairwise(turns):
         if after.time_s < before.time_s - _EPSILON_S:
             reasons.append(f"not_in_order: the turn at {after.time_s:.1f} s comes behind {before.time_s:.1f} s")

@@ -1,15 +1,13 @@
-"""Model answers as turns: the line grammar of plain text, and the objects of a schema."""
+"""Turns as lines of text: the reference's grammar, and a tolerant reading of what models make of it."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from mmassist.dialog.label import DEFAULT_LABELS, join_labels, parse_labels
+from mmassist.dialog.label import DEFAULT_LABELS, parse_labels
 from mmassist.dialog.turn import Turn, merge_repeats
 
 ROLES = ("user", "assistant")
@@ -36,21 +34,11 @@ def parse_lines(text: str, compat: bool, labelled: bool = True) -> ParsedTurns:
 
     Reference: the bracket is the line's first character and holds one number and ``s``; everything else is passed over
     (it is counted here all the same) and an unknown initiative raises UnknownInitiative. Corrected: blanks, bullets and
-    bold in front, a missing ``s`` and ranges (their start) are accepted, and text lines right below a turn continue it.
-    Both: neighbours of the same role and time become one turn.
+    bold in front, a missing ``s`` and ranges (their start) are accepted, and text lines right below a turn continue it;
+    an assistant turn without labels has none, where the reference makes some up. Never raises. Both: neighbours of the
+    same role and time become one turn.
     """
     return _parse_reference(text, labelled) if compat else _parse_tolerant(text, labelled)
-
-
-def turns_of_answer(answer: Mapping[str, Any]) -> list[Turn]:
-    """Turns of an answer that follows the dialog or the refine schema; times to one decimal."""
-    turns = []
-    for row in answer["turns"]:
-        labels = ""
-        if row["role"] == "assistant" and "initiative" in row:
-            labels = join_labels(row["initiative"], row["intents"])
-        turns.append(Turn(row["role"], round(float(row["time"]), 1), " ".join(row["text"].split()), labels))
-    return merge_repeats(turns)
 
 
 def _parse_reference(text: str, labelled: bool) -> ParsedTurns:
@@ -117,7 +105,7 @@ def _read_turn(match: re.Match[str], labelled: bool, rejected: Counter[str]) -> 
     labels = ""
     if labelled and role == "assistant":
         group = _LABEL_GROUP.search(match[3])
-        labels, is_known = parse_labels(group[1], compat=False) if group else (DEFAULT_LABELS, True)
+        labels, is_known = parse_labels(group[1], compat=False) if group else ("", True)
         rejected.update([] if is_known else ["unknown_initiative"])
     turn = Turn(role, time_s, content, labels)
     return (None, "note") if turn.is_remark else (turn, "")
@@ -126,7 +114,7 @@ def _read_turn(match: re.Match[str], labelled: bool, rejected: Counter[str]) -> 
 def _continue(turn: Turn, line: str, labelled: bool) -> Turn:
     group = _LABEL_GROUP.search(line)
     content = f"{turn.content} {' '.join(_LABEL_GROUP.sub('', line).split())}".strip()
-    if labelled and group and not turn.is_user and turn.labels == DEFAULT_LABELS:
+    if labelled and group and not turn.is_user and not turn.labels:
         return replace(turn, content=content, labels=parse_labels(group[1], compat=False)[0])
     return replace(turn, content=content)
 

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from mmassist.dialog.turn import Turn
 
+_EMPHASIS = re.compile(r"\*\*|__|`")
+# In small letters only where a line begins: "asked for a summary: ..." is part of one.
+_MARKER = re.compile(r"(?:^[^\w\n]*(?i:summary)|SUMMARY)[ \t]*:", re.MULTILINE)
+
 
 def parse_summary(text: str, compat: bool) -> str:
-    """The summary in a model's text: what follows ``SUMMARY:`` on the last line that has it, or the whole text.
+    """The summary in a model's text: what follows the last ``SUMMARY:``, up to an empty line, or the whole text.
 
-    The reference keeps only what stands between the first and the second colon of that line.
+    The reference keeps only what stands between the first and the second colon of the last line with that word.
     """
-    lines = [line for line in text.splitlines() if "SUMMARY" in line]
     if compat:
+        lines = [line for line in text.splitlines() if "SUMMARY" in line]
         parts = lines[-1].split(":") if lines else []
         return parts[1].strip() if len(parts) > 1 else ""
-    if lines:
-        head, colon, rest = lines[-1].partition(":")
-        return " ".join((rest if colon else head).split())
-    return " ".join(text.split())
+    plain = _EMPHASIS.sub("", text)
+    markers = list(_MARKER.finditer(plain))
+    if markers:
+        plain = plain[markers[-1].end() :].lstrip().split("\n\n")[0]
+    return " ".join(plain.split())
 
 
 def render_progress(summary: str, turn: Turn, conversation: Sequence[Turn], compat: bool) -> str:

@@ -11,12 +11,24 @@ from mmassist.dialog.usertype import USER_TYPES
 
 @dataclass(frozen=True)
 class Scored:
-    """One conversation of a record and its score."""
+    """One conversation of a record and its score; NaN where it could not be rated.
+
+    ``is_wanted``: whether it satisfies what is asked of dialogs besides the score.
+    """
 
     index: int
     user_type: str
     user_id: str
     score: float
+    is_wanted: bool = True
+
+    def shortcoming(self, threshold: float) -> str:
+        """Why it cannot be kept whatever the others are like, empty if it can."""
+        if not self.is_wanted:
+            return "filtered_out"
+        if math.isnan(self.score):
+            return "not_scored"
+        return "" if self.score >= threshold else "below_threshold"
 
 
 @dataclass(frozen=True)
@@ -29,7 +41,11 @@ class Kept:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A conversation left out; ``reason`` is ``below_threshold``, ``sampled_out``, ``not_best`` or ``incomplete``."""
+    """A conversation left out.
+
+    ``reason`` is ``filtered_out``, ``not_scored``, ``below_threshold``, ``sampled_out``, ``not_best`` or
+    ``incomplete``: the first of these that applies.
+    """
 
     scored: Scored
     reason: str
@@ -43,19 +59,16 @@ class Selection:
 
 
 def select_train(scored: Sequence[Scored], threshold: float, ratio: float, compat: bool = False) -> Selection:
-    """Keep what reaches ``threshold``, per user type the best ``ceil(n * ratio)``; a ratio above 1 becomes a weight.
+    """Keep what is wanted and reaches ``threshold``, per user type the best ``ceil(n * ratio)``.
 
-    The reference sorts upwards, so a ratio below 1 keeps the worst; above 1 it writes ``int(ratio)`` literal copies,
-    which the weight stands for.
+    A ratio above 1 becomes a weight. The reference sorts upwards, so a ratio below 1 keeps the worst; above 1 it writes
+    ``int(ratio)`` literal copies, which the weight stands for.
     """
+    good, dropped = _sift(scored, threshold)
     kept: list[Kept] = []
-    dropped: list[Dropped] = []
-    for user_type in _types(scored):
-        good = [s for s in scored if s.user_type == user_type and s.score >= threshold]
-        dropped += [
-            Dropped(s, "below_threshold") for s in scored if s.user_type == user_type and not s.score >= threshold
-        ]
-        ranked = sorted(good, key=lambda s: (s.score if compat else -s.score, s.index))
+    for user_type in dict.fromkeys(s.user_type for s in scored):
+        one_type = [s for s in good if s.user_type == user_type]
+        ranked = sorted(one_type, key=lambda s: (s.score if compat else -s.score, s.index))
         num_kept = len(ranked) if ratio >= 1 else math.ceil(len(ranked) * ratio - 1e-9)
         weight = max(1.0, float(int(ratio)) if compat else ratio)
         kept += [Kept(s, weight) for s in ranked[:num_kept]]
@@ -64,30 +77,26 @@ def select_train(scored: Sequence[Scored], threshold: float, ratio: float, compa
 
 
 def select_eval(scored: Sequence[Scored], threshold: float) -> Selection:
-    """Keep the best dialog of each user type among those that reach ``threshold``, or nothing if a type has none."""
+    """Keep the best wanted dialog of each user type that reaches ``threshold``, or nothing if a type has none."""
+    good, dropped = _sift(scored, threshold)
     best: dict[str, Scored] = {}
-    for s in scored:
-        if s.score >= threshold and (s.user_type not in best or _rank(s) < _rank(best[s.user_type])):
+    for s in good:
+        if s.user_type not in best or _rank(s) < _rank(best[s.user_type]):
             best[s.user_type] = s
     missing = tuple(user_type for user_type in USER_TYPES if user_type not in best)
     kept = () if missing else tuple(Kept(best[user_type]) for user_type in USER_TYPES)
-    dropped = []
-    for s in scored:
-        if not s.score >= threshold:
-            dropped.append(Dropped(s, "below_threshold"))
-        elif best.get(s.user_type) is not s:
-            dropped.append(Dropped(s, "not_best"))
-        elif missing:
-            dropped.append(Dropped(s, "incomplete"))
+    dropped += [Dropped(s, "not_best") for s in good if best[s.user_type] is not s]
+    dropped += [Dropped(s, "incomplete") for s in best.values() if missing]
     return Selection(kept, _in_order(dropped), missing)
+
+
+def _sift(scored: Sequence[Scored], threshold: float) -> tuple[list[Scored], list[Dropped]]:
+    good = [s for s in scored if not s.shortcoming(threshold)]
+    return good, [Dropped(s, s.shortcoming(threshold)) for s in scored if s.shortcoming(threshold)]
 
 
 def _rank(scored: Scored) -> tuple[float, int]:
     return -scored.score, scored.index
-
-
-def _types(scored: Sequence[Scored]) -> list[str]:
-    return list(dict.fromkeys(s.user_type for s in scored))
 
 
 def _in_order(dropped: list[Dropped]) -> tuple[Dropped, ...]:

@@ -1,6 +1,7 @@
 """Wording of all prompts. Raise a template's version in ``VERSIONS`` whenever its text changes.
 
-Texts are ``string.Template``: ``$name`` is filled in by ``mmassist.dialog.prompts``.
+Texts are ``string.Template``: ``$name`` is filled in by ``mmassist.dialog.prompts``, ``$$`` is a dollar sign. ``TEXTS``
+holds them all by the names under which a prompt set of one's own (``mmassist.dialog.promptset``) replaces them.
 """
 
 from __future__ import annotations
@@ -22,14 +23,22 @@ $description
 Some recorded actions may be mistakes, repetitions or have nothing to do with the aim.
 Write down the $knowledge_type that this record shows: the main steps, in the order in which they have to be done, using
 only what the record contains. Give it a task name that tells somebody who has not seen the video what is being done.
-Answer as a JSON object with "task" (the name) and "steps" (one text per step, without numbers)."""
+$format"""
+
+GOAL_JSON_FORMAT = 'Answer as a JSON object with "task" (the name) and "steps" (one text per step, without numbers).'
+KNOWLEDGE_LINE_FORMAT = (
+    "Write the task's name on the first line, then one line per step (1. ..., 2. ..., and so on), and nothing else."
+)
 
 CONSOLIDATE = """\
 Several people wrote down the same $knowledge_type from one video. Their versions:
 
 $candidates
-Combine them into a single version that is correct and complete, in the right order, without duplicates. Answer as a
-JSON object with "task" (the task's name) and "steps" (one text per step, without numbers)."""
+Combine them into a single version that is correct and complete, in the right order, without duplicates. $format"""
+
+CONSOLIDATE_JSON_FORMAT = (
+    'Answer as a\nJSON object with "task" (the task\'s name) and "steps" (one text per step, without numbers).'
+)
 
 MATCH = """\
 Below is a timed record of what a person does in a video.
@@ -38,7 +47,10 @@ $description
 One of these tasks is being carried out:
 
 $tasks
-Decide which one. Answer as a JSON object with "reason" (your considerations) and "task" (the task's number)."""
+Decide which one. $format"""
+
+MATCH_JSON_FORMAT = 'Answer as a JSON object with "reason" (your considerations) and "task" (the task\'s number).'
+MATCH_LINE_FORMAT = "Say what speaks for it, then write a last line of this form:\nANSWER: <the task's number>"
 
 LABEL = """\
 Below is a timed record of a video that is meant to show an activity of the domain "$domain".
@@ -48,8 +60,10 @@ The aim is said to be: $goal. The $knowledge_type is said to be:
 $knowledge
 
 Classify the video: 1 if what happens follows the $knowledge_type at least loosely; 2 if several tasks, or several
-attempts at the same task, are mixed; 0 if it does not belong to the domain. Answer as a JSON object with "reason" (your
-considerations) and "label" (0, 1 or 2)."""
+attempts at the same task, are mixed; 0 if it does not belong to the domain. $format"""
+
+LABEL_JSON_FORMAT = 'Answer as a JSON object with "reason" (your\nconsiderations) and "label" (0, 1 or 2).'
+LABEL_LINE_FORMAT = "Say what speaks for it, then write a last line of this form:\nFINAL ANSWER: <0, 1 or 2>"
 
 DIALOG = """\
 A person pursues this aim: $goal.
@@ -175,4 +189,36 @@ mistake, or as one that should not have happened: give the nearest later correct
 point out the earlier mistake and how to undo it. An action in a wrong position may be instructed, but the mistake is
 pointed out when it is corrected.
 """,
+}
+
+TEXTS = {
+    "system.plain": PLAIN_SYSTEM,
+    "system.writer": WRITER_SYSTEM,
+    "system.editor": EDITOR_SYSTEM,
+    "system.summary": SUMMARY_SYSTEM,
+    "goal": GOAL,
+    "consolidate": CONSOLIDATE,
+    "match": MATCH,
+    "label": LABEL,
+    "dialog": DIALOG,
+    "refine": REFINE,
+    "summary": SUMMARY,
+    "block.history": HISTORY,
+    "block.knowledge": KNOWLEDGE,
+    "json.goal": GOAL_JSON_FORMAT,
+    "json.consolidate": CONSOLIDATE_JSON_FORMAT,
+    "json.match": MATCH_JSON_FORMAT,
+    "json.label": LABEL_JSON_FORMAT,
+    "json.dialog": DIALOG_JSON_FORMAT,
+    "json.refine": REFINE_JSON_FORMAT,
+    "json.summary": SUMMARY_JSON_FORMAT,
+    "lines.goal": KNOWLEDGE_LINE_FORMAT,
+    "lines.consolidate": KNOWLEDGE_LINE_FORMAT,
+    "lines.match": MATCH_LINE_FORMAT,
+    "lines.label": LABEL_LINE_FORMAT,
+    "lines.dialog": DIALOG_LINE_FORMAT,
+    "lines.refine": REFINE_LINE_FORMAT,
+    "lines.summary": SUMMARY_LINE_FORMAT,
+    **{f"user_behaviour.{name}": text for name, text in USER_BEHAVIOUR.items()},
+    **{f"guidance.{name}": text for name, text in GUIDANCE.items()},
 }

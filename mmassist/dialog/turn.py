@@ -43,6 +43,11 @@ class Turn:
         """Whether all of it stands in brackets, ``(nods)``: nothing is said. Speech may well begin with a bracket."""
         return _REMARK.fullmatch(self.content) is not None
 
+    @property
+    def has_words(self) -> bool:
+        """Whether there is a letter or a digit outside of remarks."""
+        return not self.is_remark and any(character.isalnum() for character in self.content)
+
     def to_row(self) -> dict[str, Any]:
         """As records hold it; ``progress`` only on assistant turns."""
         row: dict[str, Any] = {"role": self.role, "time": self.time_s, "content": self.content, "labels": self.labels}
@@ -90,5 +95,16 @@ def merge_repeats(turns: Iterable[Turn]) -> list[Turn]:
         if last is None or (last.role, last.time_s) != (turn.role, turn.time_s):
             merged.append(turn)
         elif last.content != turn.content:
-            merged[-1] = Turn(last.role, last.time_s, f"{last.content} {turn.content}", last.labels, last.progress)
+            content, labels = f"{last.content} {turn.content}", last.labels or turn.labels
+            merged[-1] = Turn(last.role, last.time_s, content, labels, last.progress)
     return merged
+
+
+def put_in_order(turns: Sequence[Turn]) -> tuple[list[Turn], int]:
+    """The turns in order of time, those of one time as they came, and how many stood behind a later one."""
+    latest_s = float("-inf")
+    num_late = 0
+    for turn in turns:
+        num_late += turn.time_s < latest_s
+        latest_s = max(latest_s, turn.time_s)
+    return sorted(turns, key=lambda turn: turn.time_s), num_late
