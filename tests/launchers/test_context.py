@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from launchers.context import JournaledEngine, _item_in_hand
+from launchers.context import JournaledEngine, RuntimeContext, _item_in_hand
+from launchers.work import record_outcome
+from mmassist.core.errors import Kind
+from mmassist.core.outcome import Outcome, Status
 from mmassist.io.layout import UnitLayout
 from mmassist.llm.protocol import Answer, Message, Request, Sample
+from tests.launchers.toy import ToySource
 
 
 class CountingEngine:
@@ -73,3 +77,31 @@ def test_a_torn_journal_line_is_asked_again(tmp_path):
     engine = CountingEngine()
     assert ask(JournaledEngine(engine, unit), "a", "one", "two") == ["answer 1", "answer 1"]
     assert engine.asked == 1
+
+
+def test_a_task_is_told_what_was_asked_for_it(tmp_path):
+    llm = JournaledEngine(CountingEngine(), UnitLayout(tmp_path))
+    llm.begin_task("000000")
+    ask(llm, "a", "one", "two", "one")
+    report = llm.end_task("000000")
+    assert (report["requests"], report["from_journal"]) == (2, 1)
+    assert llm.end_task("000000") == {}  # ended already
+
+
+def test_the_memory_of_an_item_is_given_back_and_its_journal_stays(tmp_path):
+    engine = CountingEngine()
+    llm = JournaledEngine(engine, UnitLayout(tmp_path))
+    ask(llm, "a", "one")
+    llm.forget("000000", "a")
+    assert llm._known == {} and ask(llm, "a", "one") == ["answer 1"] and engine.asked == 1
+
+
+def test_only_verdicts_on_the_item_count_as_such(tmp_path):
+    source = ToySource(tmp_path, {"a": "one", "b": "two"})
+    for number, (item, reason) in enumerate(
+        [("a", Kind.PERMANENT), ("a", Kind.PERMANENT), ("a", Kind.KILLED), ("b", Kind.TRANSIENT), ("b", Kind.CRASH)]
+    ):
+        record_outcome(source.unit, Outcome(item, Status.FAILED, str(reason)), f"run-{number}", "0")
+    context = RuntimeContext(source.job().stage, source.layout.data_root, source.unit, {}, {}, False, {})
+    items = {item.key: item for item in source.listing().dialogs}
+    assert [context.num_verdicts(items[key]) for key in "ab"] == [2, 0]

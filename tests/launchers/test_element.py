@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,8 @@ RESOURCES = Resources(
     signal_delay_s=120,
     max_requeues=3,
     scratch_dir=None,
+    python=sys.executable,
+    environment={"HF_HUB_OFFLINE": "1"},
 )
 
 

@@ -110,6 +110,15 @@ def test_what_items_wait_for_is_told_with_what_to_do(site):
     assert "  waits: 3 of these for extract, which this command runs before" in both
 
 
+def test_one_of_several_outputs_of_a_stage_is_told_with_its_name(site):
+    split = replace(site.encode, upstream={"judge@llm": site.extract.unit, "judge@timing": site.encode.unit})
+    blocked = Counter({"judge@llm": 2, "judge@timing": 1})
+    alone = site.lines([split], [plan_of([1.0] * 2, blocked=blocked)])
+    assert "  waits: 2 of these for judge (llm), run stage=judge judge=llm first or with it" in alone
+    both = site.lines([site.extract, split], [plan_of([1.0]), plan_of([1.0] * 2, blocked=blocked)])
+    assert "  waits: 2 of these for judge (llm), which this command runs before" in both
+
+
 def test_what_waits_for_nothing_is_left_out_and_said(site):
     reason = "waits for extract, which no job is about to make"
     values = {"rest": Counter({reason: 2}), "held_back": Counter(extract=2), "examples": {reason: "a"}}

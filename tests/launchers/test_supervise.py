@@ -177,3 +177,83 @@ def test_children_have_caches_and_temporary_folders_of_their_own(tmp_path):
     made = [child_environment(i, 8, 8, tmp_path)[name] for i in range(8) for name in names]
     assert len(set(made)) == len(made)
     assert (tmp_path / "worker-7" / "tmp").is_dir()
+
+
+# A worker that takes several tasks at once: it asks for more until it has room for no other, or none comes.
+GREEDY = """
+import json, os, pathlib, queue, sys, threading
+folder, room = pathlib.Path(sys.argv[1]).parent, int(os.environ["ROOM"])
+def say(**event): print(json.dumps(event), flush=True)
+lines = queue.Queue()
+threading.Thread(target=lambda: [lines.put(line.split()) for line in sys.stdin], daemon=True).start()
+held = []
+while True:
+    try:
+        words = lines.get(timeout=0.5 if held else None)
+    except queue.Empty:
+        words = ["enough"]
+    if words[0] == "stop": break
+    if words[0] == "task":
+        held.append(words[1])
+        if words[2:] and len(held) > 1: sys.exit(4)  # a careful one beside others
+        if len(held) < room and not words[2:]:
+            say(event="more")
+            continue
+    for task in held:
+        say(event="start", item=task, task=task, attempt=1, inputs="x", again=False)
+    with open(folder / f"held-{os.getpid()}", "a") as log: log.write(" ".join(held) + "\\n")
+    if any("lose" in task for task in held) and not (folder / "lost").exists():
+        (folder / "lost").touch()
+        say(event="error", kind="EngineLost", message="the engine is gone"); sys.exit(1)
+    if any("always" in task for task in held):
+        say(event="error", kind="EngineLost", message="the engine is gone"); sys.exit(1)
+    if any("deadly" in task for task in held) and not words[2:]: os.kill(os.getpid(), 9)
+    for task in held:
+        say(event="item", item=task, status="done", stats={})
+        say(event="task", task=task, committed=True)
+    held = []
+"""
+
+
+def batches(tmp_path):
+    """What each worker had in hand together, in the order in which it was done."""
+    return [[line.split() for line in path.read_text().splitlines()] for path in sorted(tmp_path.glob("held-*"))]
+
+
+def test_a_worker_with_room_is_given_more_tasks(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROOM", "3")
+    tasks = [f"wait{i}" for i in range(6)]
+    done, _ = supervise(tmp_path, tasks, worker=GREEDY)
+    assert done == tasks
+    assert batches(tmp_path) == [[["wait0", "wait1", "wait2"], ["wait3", "wait4", "wait5"]]]
+
+
+def test_no_worker_takes_more_than_its_share(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROOM", "8")
+    done, _ = supervise(tmp_path, [f"wait{i}" for i in range(8)], workers=2, worker=GREEDY)
+    assert len(done) == 8
+    sizes = [[len(batch) for batch in worker] for worker in batches(tmp_path)]
+    assert len(sizes) == 2 and all(max(worker) <= 4 for worker in sizes)
+
+
+def test_a_lost_engine_is_nobodys_fault(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROOM", "2")
+    done, outcomes = supervise(tmp_path, ["wait1", "lose"], worker=GREEDY)
+    assert done == ["lose", "wait1"] and outcomes == {}
+    assert json.loads((tmp_path / "life.json").read_text())["crashes"] == 1
+
+
+def test_an_engine_that_is_lost_again_and_again_stops_the_element(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROOM", "1")
+    with pytest.raises(StageError, match="the engine is gone"):
+        supervise(tmp_path, ["always"], worker=GREEDY)
+    assert json.loads((tmp_path / "life.json").read_text())["crashes"] == 3
+
+
+def test_tasks_in_hand_go_on_together_until_a_second_worker_dies_under_them(tmp_path, monkeypatch):
+    """The first death may be bad luck; after the second each task is looked at alone."""
+    monkeypatch.setenv("ROOM", "2")
+    done, outcomes = supervise(tmp_path, ["wait1", "wait-deadly"], worker=GREEDY)
+    assert done == ["wait-deadly", "wait1"] and outcomes == {}
+    sizes = [[len(batch) for batch in worker] for worker in batches(tmp_path)]
+    assert sizes.count([2]) == 2 and sum(size.count(1) for size in sizes) == 2

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -287,3 +288,58 @@ def test_a_share_of_failures_counts_only_after_enough_items():
         gauge.add(Status.BLOCKED)
     with pytest.raises(TooManyFailures, match=r"11 of 51 items failed, more than max_fail_ratio=0\.2 allows"):
         gauge.add(Status.FAILED)
+
+
+def test_several_tasks_share_the_items_in_flight(tmp_path, monkeypatch):
+    """Three tasks at once, two items in flight over all; room for more is told when no item is left to begin."""
+    source = ToySource(tmp_path, {key: key for key in "abcdef"}, weight=2.0)
+    work = Work(source)
+    rows = load_element(work.run, work.job.name, 0)
+    assert [len(row["items"]) for row in rows] == [2, 2, 2]
+    stage = work.job.stage
+    config = replace(stage.configs[stage.name], items_in_flight=2)
+    monkeypatch.setitem(stage.configs, stage.name, config)
+    at_once, most, told = 0, 0, []
+    process = stage.process
+
+    async def slowly(item, ctx):
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.01)
+        at_once -= 1
+        return await process(item, ctx)
+
+    monkeypatch.setattr(stage, "process", slowly)
+    runner = work.runner()
+    runner.when_roomy = lambda: told.append(len(work.processed))
+
+    async def all_of_them():
+        return await asyncio.gather(*(runner.run_task(row) for row in rows))
+
+    assert asyncio.run(all_of_them()) == [True, True, True]
+    assert most == 2 and len(source.made()) == 6
+    assert told and min(told) >= 5  # not while an item waited for its turn
+
+
+def test_a_lone_item_leaves_room_for_another_task(tmp_path, monkeypatch):
+    source = ToySource(tmp_path, {"a": "one"})
+    work = Work(source)
+    stage = work.job.stage
+    monkeypatch.setitem(stage.configs, stage.name, replace(stage.configs[stage.name], items_in_flight=4))
+    runner, told = work.runner(), []
+    runner.when_roomy = lambda: told.append(list(work.processed))
+    (row,) = load_element(work.run, work.job.name, 0)
+    assert asyncio.run(runner.run_task(row))
+    assert told[0] == []  # before the item was done
+    told.clear()
+    assert asyncio.run(runner.run_task(row, careful=True)) and told == []
+
+
+def test_what_the_language_model_did_is_in_the_commit_line(source, monkeypatch):
+    work = Work(source)
+    runner = work.runner()
+    runner._context.end_task = lambda task: {"requests": 7}
+    assert work.do(runner=runner)
+    (row,) = work.commit_rows()
+    assert row["llm"] == {"requests": 7, "reject_share": 0.0}

@@ -71,6 +71,11 @@ class ToyContext:
     def in_hand(self, task: str, item: Item) -> Any:
         return contextlib.nullcontext()
 
+    def begin_task(self, task: str) -> None: ...
+
+    def end_task(self, task: str) -> dict[str, Any]:
+        return {}
+
 
 @dataclass
 class ToyRun:

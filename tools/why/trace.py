@@ -10,6 +10,7 @@ from launchers.workspace import SIDED, upstream_key
 from mmassist.core.fingerprint import digest, iter_differences
 from mmassist.core.item import Item, ItemKind
 from mmassist.core.outcome import Status
+from mmassist.core.stage import name_of, stage_of, title_of
 from mmassist.io.layout import Layout
 from mmassist.stages import PIPELINE, stage_class
 from tools.records.file import Reader, iter_rows_of, source_rows, table_of, text_of
@@ -25,13 +26,20 @@ _NOT_SETTINGS = ("reads", "revision", "stage", "version")
 
 @dataclass(frozen=True)
 class Step:
-    """One stage on the way. ``unit`` and ``place`` are None where the folder, or the item in it, is gone."""
+    """One stage on the way. ``unit`` and ``place`` are None where the folder, or the item in it, is gone.
 
-    stage: str
+    ``read`` is the entry in the later stage's ``reads`` that led here.
+    """
+
+    read: str
     key: str
     unit: Unit | None
     place: Place | None
     remark: str = ""
+
+    @property
+    def stage(self) -> str:
+        return stage_of(self.read)
 
 
 class Trace:
@@ -48,7 +56,7 @@ class Trace:
         """Everything, with the field names of docs/tools.md; the stages from the one asked for to the first."""
         start = self._start
         self._follow(Step(start.place.unit.stage, start.place.key, start.place.unit, start.place))
-        steps = sorted(self._steps.values(), key=lambda step: (-stage_rank(step.stage), step.key))
+        steps = sorted(self._steps.values(), key=lambda step: (-stage_rank(step.stage), step.read, step.key))
         rows = [self._step_row(step) for step in steps]
         return {
             "schema_version": SCHEMA_VERSION,
@@ -63,14 +71,14 @@ class Trace:
         }
 
     def _follow(self, step: Step) -> None:
-        if (step.stage, step.key) in self._steps:
+        if (step.read, step.key) in self._steps:
             return
-        self._steps[step.stage, step.key] = step
+        self._steps[step.read, step.key] = step
         origin = self._origin(step)
-        for name, settings in _reads(step.unit).items():
-            unit, remark = self._upstream(name, settings)
-            key = upstream_key(origin.item, name) if origin else step.key
-            self._follow(Step(name, key, unit, find_place(unit, key) if unit else None, remark))
+        for read, settings in _reads(step.unit).items():
+            unit, remark = self._upstream(read, settings)
+            key = upstream_key(origin.item, read) if origin else step.key
+            self._follow(Step(read, key, unit, find_place(unit, key) if unit else None, remark))
 
     def _origin(self, step: Step) -> Origin | None:
         kind = stage_class(step.stage).kind if step.stage in PIPELINE else ItemKind.DIALOG
@@ -79,15 +87,15 @@ class Trace:
             self._found[name] = self._origins.find(step.place, step.key, kind)
         return self._found[name]
 
-    def _upstream(self, stage: str, settings: Mapping[str, Any]) -> tuple[Unit | None, str]:
+    def _upstream(self, read: str, settings: Mapping[str, Any]) -> tuple[Unit | None, str]:
         """The folder of an earlier stage that was made with just these settings, else the nearest to it."""
         wanted = digest(settings)
-        units = [unit for unit in self._units if unit.stage == stage]
+        units = [unit for unit in self._units if unit.stage == stage_of(read) and _is_named(unit, name_of(read))]
         for unit in units:
             if unit.manifest.get("fingerprint") == wanted:
                 return unit, ""
         if not units:
-            return None, f"no folder of {stage} is there any more"
+            return None, f"no folder of {title_of(read)} is there any more"
         found = [(list(iter_differences(settings, unit.settings)), unit) for unit in units]
         differences, unit = min(found, key=lambda one: (len(one[0]), one[1].path))
         changed = "; ".join(f"{key} was {old!r}, is {new!r}" for key, old, new in differences[:3])
@@ -158,9 +166,9 @@ class Trace:
                 return {"recorded": recorded, "parts": reads, "state": "same"}
         return {"recorded": recorded, "parts": parts, "state": "incomplete" if None in parts.values() else "changed"}
 
-    def _digest_now(self, stage: str, origin: Origin | None) -> str | None:
-        key = upstream_key(origin.item, stage) if origin else self._start.place.key
-        step = self._steps.get((stage, key))
+    def _digest_now(self, read: str, origin: Origin | None) -> str | None:
+        key = upstream_key(origin.item, read) if origin else self._start.place.key
+        step = self._steps.get((read, key))
         outcome = step.place.outcome if step and step.place else None
         return outcome["digest"] if outcome and outcome["status"] == Status.DONE else None
 
@@ -217,10 +225,15 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{key}", value
 
 
+def _is_named(unit: Unit, name: str) -> bool:
+    """Whether a unit is the one of this name among several of its stage; an empty name is anyone's."""
+    return not name or table_of(unit.settings, unit.stage).get("name") == name
+
+
 def _reads(unit: Unit | None) -> dict[str, Any]:
-    """Settings of the stages that a unit reads, by name, the latest stage first."""
+    """Settings of what a unit reads, by the entry in its stage's ``reads``, the latest stage first."""
     reads = table_of(unit.settings, "reads") if unit else {}
-    return {name: table_of(reads, name) for name in sorted(reads, key=stage_rank, reverse=True)}
+    return {read: table_of(reads, read) for read in sorted(reads, key=lambda r: stage_rank(stage_of(r)), reverse=True)}
 
 
 def _settings_row(unit: Unit) -> dict[str, Any]:

@@ -36,6 +36,7 @@ def test_a_good_window_has_no_reasons_against_it() -> None:
         ([Turn("user", 12.0, "(nods)")], "not_dialog"),
         ([Turn("user", 12.0, "(nods) (smiles) ")], "not_dialog"),
         ([Turn("user", 12.0, "")], "empty"),
+        ([Turn("user", 12.0, "... !")], "not_dialog"),
     ],
 )
 def test_what_is_wrong_with_a_window(turns: list[Turn], code: str) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmassist.dialog.label import UnknownInitiative
-from mmassist.dialog.parsing import parse_lines, turns_of_answer
+from mmassist.dialog.parsing import parse_lines
 from mmassist.dialog.turn import Turn, render_turns
 
 # line -> accepted by the reference, as found by running it
@@ -108,18 +108,11 @@ def test_rendered_turns_read_back(turns: list[Turn], compat: bool) -> None:
     assert {(t.role, t.time_s) for t in parsed.turns} == {(t.role, t.time_s) for t in turns}
 
 
-def test_answers_become_turns() -> None:
-    answer = {
-        "turns": [
-            {"time": 1, "role": "user", "text": "hi ", "initiative": "none", "intents": []},
-            {"time": 1.04, "role": "assistant", "text": "a\nb", "initiative": "responsive", "intents": ["feedback"]},
-            {"time": 2, "role": "assistant", "text": "c", "initiative": "initiative", "intents": ["other"]},
-        ]
-    }
-    assert turns_of_answer(answer) == [
-        Turn("user", 1.0, "hi"),
-        Turn("assistant", 1.0, "a b", "responsive|feedback"),
-        Turn("assistant", 2.0, "c", "initiative|other"),
+def test_turns_without_labels_have_none() -> None:
+    text = "[1.0s] Assistant: pour\n[1.0s] Assistant: slowly [responsive|feedback]\n[2.0s] Assistant: stop"
+    assert parse_lines(text, compat=False).turns == [
+        Turn("assistant", 1.0, "pour slowly", "responsive|feedback"),
+        Turn("assistant", 2.0, "stop", ""),
     ]
 
 
@@ -129,3 +122,12 @@ def test_only_a_remark_as_a_whole_is_passed_over() -> None:
     assert parsed.turns == [Turn("user", 3.0, "(laughs) over there")]
     assert parsed.rejected == Counter(note=1)
     assert parse_lines(text, compat=True).turns == []
+
+
+anything = st.text(max_size=200) | st.text("[]s:.|-*0129 \n UserAssistant", max_size=120)
+
+
+@given(anything, st.booleans())
+def test_no_text_is_too_odd_to_be_read(text: str, labelled: bool) -> None:
+    parsed = parse_lines(text, compat=False, labelled=labelled)
+    assert all(turn.content and turn.time_s >= 0 for turn in parsed.turns)

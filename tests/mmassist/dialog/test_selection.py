@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,7 +34,25 @@ def test_a_ratio_above_one_becomes_a_weight() -> None:
 def test_the_threshold_is_reached_by_equal_scores_and_never_by_nan() -> None:
     selection = select_train(scored(3.0, 2.99, float("nan")), 3, 1)
     assert [one.scored.index for one in selection.kept] == [0]
-    assert [one.reason for one in selection.dropped] == ["below_threshold", "below_threshold"]
+    assert [one.reason for one in selection.dropped] == ["below_threshold", "not_scored"]
+
+
+def test_what_is_not_wanted_is_left_out_whatever_its_score() -> None:
+    rows = [replace(row, is_wanted=row.index > 1) for row in scored(9, math.nan, 4, 3, 2, math.nan)]
+    selection = select_train(rows, 3, ratio=0.5)
+    assert [one.scored.index for one in selection.kept] == [2]
+    assert [(one.scored.index, one.reason) for one in selection.dropped] == [
+        (0, "filtered_out"),
+        (1, "filtered_out"),
+        (3, "sampled_out"),
+        (4, "below_threshold"),
+        (5, "not_scored"),
+    ]
+    best = [row for kind in USER_TYPES for row in scored(9, 8, user_type=kind)]
+    best = [replace(row, index=index, is_wanted=row.score < 9) for index, row in enumerate(best)]
+    selection = select_eval(best, 5)
+    assert [one.scored.score for one in selection.kept] == [8, 8, 8]
+    assert {one.reason for one in selection.dropped} == {"filtered_out"}
 
 
 def test_evaluation_takes_the_best_of_each_type_in_a_fixed_order() -> None:
@@ -53,9 +74,9 @@ def test_evaluation_needs_all_three_types() -> None:
     assert [one.reason for one in selection.dropped] == ["incomplete", "not_best"]
 
 
-rows = st.lists(st.tuples(st.sampled_from(USER_TYPES), st.integers(-50, 100)), max_size=30).map(
-    lambda found: [Scored(i, kind, f"{kind}_{i}", score / 10) for i, (kind, score) in enumerate(found)]
-)
+rows = st.lists(
+    st.tuples(st.sampled_from(USER_TYPES), st.integers(-50, 100) | st.just(math.nan), st.booleans()), max_size=30
+).map(lambda found: [Scored(i, kind, f"{kind}_{i}", score / 10, ok) for i, (kind, score, ok) in enumerate(found)])
 
 
 @given(rows, st.floats(0.05, 3))
@@ -65,7 +86,12 @@ def test_every_dialog_is_kept_or_dropped_and_no_dropped_one_is_better(all_rows: 
     assert sorted(named) == [row.index for row in all_rows]
     for user_type in USER_TYPES:
         kept = [one.scored.score for one in selection.kept if one.scored.user_type == user_type]
-        dropped = [one.scored.score for one in selection.dropped if one.scored.user_type == user_type]
+        dropped = [
+            one.scored.score
+            for one in selection.dropped
+            if one.scored.user_type == user_type and one.scored.is_wanted and not math.isnan(one.scored.score)
+        ]
         if kept and dropped:
             assert min(kept) >= max(dropped)
         assert kept or all(score < 3 for score in dropped)
+    assert all(one.scored.is_wanted and one.scored.score >= 3 for one in selection.kept)

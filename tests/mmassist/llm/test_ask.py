@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mmassist.core.errors import ItemError, Kind
-from mmassist.llm.ask import Tally, ask_samples, ask_validated
+from mmassist.llm.ask import Tally, ask_samples, ask_validated, schema_reasons
 from mmassist.llm.protocol import Answer, Message, Request, Sample
 
 SCHEMA = {
@@ -51,7 +51,9 @@ def test_a_valid_answer_needs_one_request() -> None:
         "num_repairs": 0,
         "num_failures": 0,
         "rejected": {},
+        "repaired": {},
         "finish_reasons": {"stop": 1},
+        "engines": ["fake"],
     }
 
 
@@ -98,3 +100,50 @@ def test_plain_text_goes_to_the_caller_as_it_is() -> None:
     model = Replies([Sample("SUMMARY: fine")])
     read = asyncio.run(ask_validated(model, request(schema=None), lambda text: (text.upper(), []), Tally()))
     assert read == "SUMMARY: FINE"
+
+
+def test_an_answer_is_held_to_its_shape_where_decoding_is_narrower() -> None:
+    narrow = {**SCHEMA, "properties": {"n": {"const": 7}}}
+    tally, model = Tally(), Replies([Sample('{"n": 3}')])
+    assert asyncio.run(ask_validated(model, request(schema=narrow), small, tally, shape=SCHEMA)) == 3
+    assert model.requests[0].schema == narrow
+
+
+def test_lines_are_read_and_then_held_to_the_same_shape() -> None:
+    def parse(text: str) -> tuple[Any, list[str]]:
+        return ({"n": int(text)}, []) if text.isdigit() else (None, ["no_number: there is none"])
+
+    tally, model = Tally(), Replies([Sample("five")], [Sample("5")])
+    asked = asyncio.run(ask_validated(model, request(schema=None), small, tally, SCHEMA, parse))
+    assert (asked, dict(tally.rejected)) == (5, {"no_number": 1})
+    tally, model = Tally(), Replies([Sample("30")], [Sample("5")])
+    assert asyncio.run(ask_validated(model, request(schema=None), small, tally, SCHEMA, parse)) == 5
+    assert dict(tally.rejected) == {"too_big": 1}
+
+
+@pytest.mark.parametrize("value", [3.3, 88.4, 0.1 + 0.2, 1e6, 0, 5, 99999.9])
+def test_multiples_of_a_tenth_are_recognised(value: float) -> None:
+    assert schema_reasons(value, {"multipleOf": 0.1}) == []
+
+
+def test_what_is_no_multiple_is_said() -> None:
+    assert schema_reasons(3.35, {"multipleOf": 0.1}) == ["schema: at $ 3.35 is not a multiple of 0.1"]
+    assert schema_reasons("x", {"multipleOf": 0.1}) == []
+
+
+def test_tokens_are_summed_by_kind_and_stay_out_of_the_row() -> None:
+    tally = Tally()
+    for kind in ("dialog", "summary", "summary"):
+        tally.note(Answer((Sample(""),), "big 2", {"prompt_tokens": 10, "cached_tokens": 4}), kind)
+    tally.note(Answer((Sample(""),), "big 1"), "goal")
+    assert tally.num_tokens("prompt_tokens") == 30
+    assert tally.num_tokens("cached_tokens", ["summary"]) == 8
+    assert tally.num_tokens("completion_tokens") == 0
+    assert tally.to_row()["engines"] == ["big 1", "big 2"]
+    assert "token" not in str(tally.to_row())
+
+
+def test_deeply_nested_json_is_an_invalid_answer() -> None:
+    tally, model = Tally(), Replies([Sample("[" * 100_000)], [Sample('{"n": 4}')])
+    assert ask(model, tally) == 4
+    assert dict(tally.rejected) == {"invalid_json": 1}
