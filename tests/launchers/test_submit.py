@@ -8,10 +8,12 @@ import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import launchers.submit as submit_module
 from launchers.division import request_of
 from launchers.element import ElementRun
 from launchers.execute import Execution
@@ -504,3 +506,19 @@ def test_a_machine_without_slurm_is_told_what_to_say(command, monkeypatch, tmp_p
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="there is no sbatch on this machine; say hydra/launcher=local"):
         check_site(command.layout, [command.job()])
+
+
+class Thinker(Toy):
+    """A stage whose model takes four GPUs."""
+
+    engine = SimpleNamespace(num_gpus=4)
+
+
+def test_a_worker_without_the_gpus_of_its_model_is_refused(command):
+    job = command.job(Thinker)
+    for gpus, workers in ((0, 1), (4, 2)):
+        config = StageConfig(gpus_per_node=gpus, num_workers=workers)
+        lacking = replace(job, stage=Thinker({"toy": config}))
+        with pytest.raises(ConfigError, match=rf"toy.gpus_per_node is {gpus}, but .*4 GPUs each need {4 * workers}"):
+            submit_module._check_gpus(lacking)
+    submit_module._check_gpus(replace(job, stage=Thinker({"toy": StageConfig(gpus_per_node=8, num_workers=2)})))

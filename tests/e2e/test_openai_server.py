@@ -1,0 +1,91 @@
+"""Dialogs written and judged by a server with OpenAI's API that says the least that each schema allows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mmassist.dialog.record import list_conversations, read_record
+from mmassist.io.layout import Layout
+from mmassist.io.reader import UnitReader
+from tests.e2e.commands import fresh_copy, run, words_of
+from tests.mmassist.llm.openai_server import Handler, ScriptedServer, body_of, status
+
+KEY = "sk-never-to-be-written-down"
+WORDS = ("dataset=wtag", "limit=1", "log_level=debug", "generate.user_types='no_talk@1,talk_some@1'")
+
+
+def least(schema: dict[str, Any]) -> Any:
+    """The smallest value that follows one of our schemas."""
+    if "anyOf" in schema:
+        return least(schema["anyOf"][0])
+    if "const" in schema:
+        return schema["const"]
+    if "enum" in schema:
+        return schema["enum"][0]
+    kind = schema["type"]
+    if kind == "object":
+        return {name: least(value) for name, value in schema["properties"].items()}
+    if kind == "array":
+        first = [least(entry) for entry in schema.get("prefixItems", [])]
+        return first + [least(schema["items"]) for _ in range(schema.get("minItems", 0) - len(first))]
+    return "I pour the water" if kind == "string" else schema.get("minimum", 0)
+
+
+def answer(handler: Handler) -> None:
+    body = handler.server.place.seen[-1].body
+    text = json.dumps(least(body["response_format"]["json_schema"]["schema"]))
+    usage = {"prompt_tokens": 10, "completion_tokens": 5}
+    handler.reply(json.dumps(body_of(text, usage=usage)).encode())
+
+
+def engine_words(address: str, section: str) -> list[str]:
+    values = {"name": "served", "model": "some-model", "base_url": address, "key_variable": "SERVER_KEY"}
+    return [f"{section}=openai", *(f"{section}.{name}={value}" for name, value in values.items())]
+
+
+def files_with(root: Path, text: str) -> list[str]:
+    found = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
+    return [str(path) for path in found if text.encode() in path.read_bytes()]
+
+
+def test_dialogs_and_ratings_come_from_the_server_and_the_key_goes_nowhere_else(sources, tmp_path, monkeypatch):
+    monkeypatch.setenv("SERVER_KEY", KEY)
+    root = fresh_copy(sources, tmp_path / "root")
+    with ScriptedServer(usual=answer) as server:
+        engines = [
+            *engine_words(f"http://127.0.0.1:{server.port}/v1", "llm"),
+            *engine_words(f"http://127.0.0.1:{server.port}/v1", "judge_llm"),
+        ]
+        text = run(root, words_of("stage=generate,judge", "judge=llm", *WORDS, *engines, launcher="local"))
+    assert text.count("1 done") == 2 and "language model: " in text, text
+    assert {seen.headers["authorization"] for seen in server.seen} == {f"Bearer {KEY}"}
+    layout = Layout(root)
+    generated = UnitReader(layout.unit("wtag", "generated_dialogs/served"), "generate")
+    (key,) = generated.keys()
+    record = json.loads(generated.read(key).read("dialogs.json"))
+    assert record["answers"]["engines"] == ["openai some-model"] and not record["is_scripted"]
+    assert [len(one.turns) >= 1 for one in list_conversations(read_record(record))] == [True, True]
+    scores = json.loads(UnitReader(layout.unit("wtag", "scores/llm"), "judge").read(key).read("scores.json"))
+    assert [row["final_score"] for row in scores["scores"]] == [1.0, 1.0]
+    assert files_with(root, KEY) == [] and KEY not in text
+
+
+def test_a_key_that_is_refused_stops_the_stage_and_is_not_repeated(sources, tmp_path, monkeypatch):
+    monkeypatch.setenv("SERVER_KEY", KEY)
+    root = fresh_copy(sources, tmp_path / "root")
+    with ScriptedServer(usual=status(401, f"bad key {KEY}")) as server:
+        text = run(
+            root, words_of("stage=generate", *WORDS, *engine_words(f"http://127.0.0.1:{server.port}/v1", "llm")), 1
+        )
+    assert "stopped: " in text and "HTTP 401" in text and "Traceback" not in text
+    assert files_with(root, KEY) == [] and KEY not in text
+
+
+def test_a_key_that_is_not_there_is_found_before_any_work(sources, tmp_path, monkeypatch):
+    monkeypatch.delenv("SERVER_KEY", raising=False)
+    root = fresh_copy(sources, tmp_path / "root")
+    text = run(root, words_of("stage=generate", *WORDS, *engine_words("http://127.0.0.1:9/v1", "llm")), 2)
+    assert text == "error: the environment variable SERVER_KEY is not set; it has to hold the server's key\n"
+    assert not (root / "runs").exists()
