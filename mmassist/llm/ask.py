@@ -135,19 +135,6 @@ async def ask_samples(
     raise ItemError(Kind.PERMANENT, f"{request.template}: answer still invalid after a repair turn ({reasons[0]})")
 
 
-async def ask_validated(
-    llm: LanguageModel,
-    request: Request,
-    validate: Validate[T],
-    tally: Tally,
-    shape: dict[str, Any] | None = None,
-    parse: Parse | None = None,
-) -> T:
-    """Ask for one completion; as ``ask_samples``."""
-    assert request.num_samples == 1
-    return (await ask_samples(llm, request, validate, tally, shape, parse))[0]
-
-
 def schema_reasons(value: Any, schema: dict[str, Any]) -> list[str]:
     """Reasons against a value that does not follow a JSON Schema, in the order of their places."""
     errors = _validator()(schema).iter_errors(value)

@@ -12,9 +12,10 @@ import pytest
 
 from mmassist.core.fingerprint import canonical_json
 from mmassist.llm import build_engine, build_llm_config, openai_engine
-from mmassist.llm.ask import Tally, Validate, ask_validated
+from mmassist.llm.ask import Tally, Validate
 from mmassist.llm.openai_engine import OpenAIConfig, OpenAIEngine
 from mmassist.llm.protocol import Answer, Message, Request
+from tests.mmassist.llm.asking import ask_validated
 from tests.mmassist.llm.openai_server import ScriptedServer, completion
 
 KEY = "sk-quite-Secret-0123456789"

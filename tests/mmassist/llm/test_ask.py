@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from mmassist.core.errors import ItemError, Kind
-from mmassist.llm.ask import Tally, ask_samples, ask_validated, schema_reasons
+from mmassist.llm.ask import Tally, ask_samples, schema_reasons
 from mmassist.llm.protocol import Answer, Message, Request, Sample
+from tests.mmassist.llm.asking import ask_validated
 
 SCHEMA = {
     "type": "object",
