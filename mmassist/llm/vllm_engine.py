@@ -28,6 +28,8 @@ _REAPER = (
     "import os, signal, sys\nsys.stdin.read()\nfor pid in map(int, sys.argv[1:]):\n    os.kill(pid, signal.SIGKILL)\n"
 )
 _CHECK_S = 60.0
+# Llama's templates tell the model a date, later ones today's: the same chat has to be the same ids tomorrow.
+TEMPLATE_DATE = "26 Jul 2024"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +153,9 @@ class VllmEngine:
     def render(self, messages: tuple[Message, ...]) -> list[int]:
         """Token ids of a chat that is up to the model to go on with; the template sets the one begin-of-text token."""
         rows = [{"role": message.role, "content": message.content} for message in messages]
-        ids: list[int] = self._tokenizer.apply_chat_template(rows, add_generation_prompt=True, return_dict=False)
+        ids: list[int] = self._tokenizer.apply_chat_template(
+            rows, add_generation_prompt=True, return_dict=False, date_string=TEMPLATE_DATE
+        )
         return ids
 
     def close(self) -> None:
