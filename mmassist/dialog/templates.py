@@ -6,7 +6,7 @@ holds them all by the names under which a prompt set of one's own (``mmassist.di
 
 from __future__ import annotations
 
-VERSIONS = {"goal": 1, "consolidate": 1, "match": 1, "label": 1, "dialog": 1, "refine": 1, "summary": 1}
+VERSIONS = {"goal": 1, "consolidate": 1, "match": 1, "label": 1, "dialog": 1, "refine": 2, "summary": 1}
 
 PLAIN_SYSTEM = "You are a careful, knowledgeable assistant. You answer exactly in the form that is asked for."
 WRITER_SYSTEM = (
@@ -109,10 +109,9 @@ $knowledge
 
 """
 
+# The stretch comes last: what stands before it is the same in every request, and engines cache it.
 REFINE = """\
-Edit this stretch of a conversation and classify the assistant's turns.
-
-$dialog
+Edit a stretch of a conversation and classify the assistant's turns.
 
 Editing:
 - join turns that lie less than a second apart and belong together, and otherwise keep every turn with its speaker and
@@ -129,7 +128,11 @@ For each assistant turn:
 - intents, all that apply: "instruction" (what to do next), "correction" (something went wrong, or should be done
   differently), "info_sharing" (explanations, facts, tips), "feedback" (praise, or how it could be better), else
   "other".
-$format"""
+$format
+
+The stretch:
+
+$dialog"""
 
 REFINE_JSON_FORMAT = (
     'Answer as a JSON object with "turns": a list in order of time, each with "time", "role", "text", "initiative" and '

@@ -190,7 +190,10 @@ class VllmEngine:
         number = f"{request.kind}-{next(self._numbers)}"
         try:
             parameters = self.sampling(request, max_tokens)
-            async for output in self._engine.generate(TokensPrompt(prompt_token_ids=prompt), parameters, number):
+            tokens = TokensPrompt(prompt_token_ids=prompt)
+            # Nothing waits for a summary, but the next window waits for every other answer.
+            priority = 1 if request.kind == "summary" else 0
+            async for output in self._engine.generate(tokens, parameters, number, priority=priority):
                 last = output
         except EngineDeadError as error:
             raise EngineLost(f"vLLM's engine process has died: {error}") from error
@@ -215,6 +218,7 @@ class VllmEngine:
             "max_num_seqs": config.max_num_seqs,
             "enforce_eager": config.enforce_eager,
             "enable_prefix_caching": True,
+            "scheduling_policy": "priority",
             # The only backend that keeps to all limits of our schemas; blanks cost tokens and say nothing.
             "structured_outputs_config": {"backend": "guidance", "disable_any_whitespace": True},
             "disable_log_stats": True,

@@ -31,7 +31,7 @@ from mmassist.llm.protocol import Answer, Request
 from mmassist.llm.vllm_engine import VllmConfig, VllmEngine
 from tools.bench.generation_engine import build_writer
 from tools.bench.generation_simulated import Case, simulate
-from tools.bench.generation_source import Element, plan_work, write_recordings
+from tools.bench.generation_source import MIN_RECORDINGS, Element, plan_work, write_recordings
 from tools.bench.generation_timing import Measurement, timed
 from tools.bench.random_llama import write_model
 
@@ -198,6 +198,8 @@ def main() -> int:
     parser.add_argument("--in-flight", type=int, help="generate.items_in_flight; without it as shipped")
     parser.add_argument("--called", type=int, help="recordings that the reference's way is measured on; without it all")
     arguments = parser.parse_args()
+    if arguments.recordings < MIN_RECORDINGS:
+        parser.error(f"--recordings {arguments.recordings}: at least {MIN_RECORDINGS}")
     case = Case(arguments.recordings, MEAN_LENGTH_S, num_slots=arguments.slots)
     calls = simulate(case, by_calls=True).calls
     texts = [message.content for call in calls for request in call for message in request.messages]

@@ -24,7 +24,7 @@ from typing import Any
 from mmassist.llm.protocol import Request
 from tools.bench.generation_clock import run_virtually
 from tools.bench.generation_engine import CallEngine, SlotEngine, Speed
-from tools.bench.generation_source import MEAN_LENGTH_S, Element, Work, plan_work, write_recordings
+from tools.bench.generation_source import MEAN_LENGTH_S, MIN_RECORDINGS, Element, Work, plan_work, write_recordings
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,8 @@ def main() -> int:
     parser.add_argument("--prompt-speed", type=float, help="prompt tokens a second of each sample; without it no time")
     parser.add_argument("--in-flight", help="values of generate.items_in_flight, with commas; without it as shipped")
     arguments = parser.parse_args()
+    if arguments.recordings < MIN_RECORDINGS:
+        parser.error(f"--recordings {arguments.recordings}: at least {MIN_RECORDINGS}")
     speed = Speed(arguments.step, arguments.prompt_speed)
     case = Case(arguments.recordings, arguments.length, arguments.engines, arguments.slots, speed)
     numbers: list[int | None] = (

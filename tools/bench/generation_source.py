@@ -29,6 +29,7 @@ from tools.demo.procedure import Procedure
 MEAN_LENGTH_S, SIGMA = 269.0, 0.6  # of HoloAssist as published, and the spread that the tables of balance assume
 MIN_LENGTH_S = 20.0  # shorter ones are mostly lead-in, and would be skipped as hardly annotated
 STEP_LENGTH_S = 27.0  # the published record of HoloAssist that we know has nine coarse steps in four minutes
+MIN_RECORDINGS = 2  # the source wants one of training and one of validation
 RUN_ID = "bench"
 
 
