@@ -141,8 +141,18 @@ def _manifest(job: Job, run_id: str) -> dict[str, Any]:
         "dataset": job.dataset,
         "fingerprint": job.fingerprint,
         "settings": job.settings,
+        "models": _models(job),
         "versions": installed_versions(),
         "commit": code_commit(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "created_by": run_id,
     }
+
+
+def _models(job: Job) -> dict[str, str]:
+    """Who wrote and judged what the job makes or reads, by stage; settings hold digests of models that may move."""
+    models: dict[str, str] = {}
+    for unit in job.upstream.values():
+        if unit.manifest.exists():
+            models |= read_json(unit.manifest).get("models", {})
+    return models if job.stage.engine is None else {**models, job.stage.name: job.stage.engine.generator}

@@ -40,8 +40,8 @@ def answer(handler: Handler) -> None:
     handler.reply(json.dumps(body_of(text, usage=usage)).encode())
 
 
-def engine_words(address: str, section: str) -> list[str]:
-    values = {"name": "served", "model": "some-model", "base_url": address, "key_variable": "SERVER_KEY"}
+def engine_words(address: str, section: str, model: str = "some-model") -> list[str]:
+    values = {"name": "served", "model": model, "base_url": address, "key_variable": "SERVER_KEY"}
     return [f"{section}=openai", *(f"{section}.{name}={value}" for name, value in values.items())]
 
 
@@ -56,12 +56,14 @@ def test_dialogs_and_ratings_come_from_the_server_and_the_key_goes_nowhere_else(
     with ScriptedServer(usual=answer) as server:
         engines = [
             *engine_words(f"http://127.0.0.1:{server.port}/v1", "llm"),
-            *engine_words(f"http://127.0.0.1:{server.port}/v1", "judge_llm"),
+            *engine_words(f"http://127.0.0.1:{server.port}/v1", "judge_llm", "another-model"),
         ]
         text = run(root, words_of("stage=generate,judge", "judge=llm", *WORDS, *engines, launcher="local"))
     assert text.count("1 done") == 2 and "language model: " in text, text
     assert {seen.headers["authorization"] for seen in server.seen} == {f"Bearer {KEY}"}
     layout = Layout(root)
+    manifest = json.loads(layout.unit("wtag", "scores/llm").manifest.read_text())
+    assert manifest["models"] == {"generate": "some-model", "judge": "another-model"}
     generated = UnitReader(layout.unit("wtag", "generated_dialogs/served"), "generate")
     (key,) = generated.keys()
     record = json.loads(generated.read(key).read("dialogs.json"))
