@@ -103,7 +103,8 @@ def parse_words(words: Sequence[str]) -> list[Override]:
     try:
         overrides = OverridesParser.create().parse_overrides(list(words))
     except HydraException as error:
-        raise ConfigError(f"cannot read the command line: {_first_line(error)}") from error
+        hint = "a value with blanks, signs or commas needs quotes within quotes, as in \"KEY='a >= 5'\""
+        raise ConfigError(f"cannot read the command line: {_first_line(error)}; {hint}") from error
     given = Counter(o.key_or_group for o in overrides)
     for name, times in given.items():
         if times > 1:
