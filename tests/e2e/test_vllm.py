@@ -108,7 +108,7 @@ def test_the_same_journal_gives_the_same_shard_and_nothing_is_asked_again(source
 def test_killed_workers_and_engines_cost_the_requests_in_flight(sources, tmp_path, model, vllm_python):
     root = fresh_copy(sources, tmp_path / "root")
     unit = dialogs_unit(root, "wtag")
-    many = [word.replace("@1", "@4") for word in local("stage=generate", *ONE, *engine_words(model, vllm_python))]
+    many = [word.replace("@1", "@6") for word in local("stage=generate", *ONE, *engine_words(model, vllm_python))]
     process = start(root, many)
     wait_until(lambda: num_answers(unit) >= 5)
     (worker,) = workers_of(root)
@@ -116,10 +116,12 @@ def test_killed_workers_and_engines_cost_the_requests_in_flight(sources, tmp_pat
     os.kill(worker, signal.SIGKILL)
     wait_until(lambda: not any(is_alive(pid) for pid in engines), 30)  # they would keep the memory
     before = num_answers(unit)
-    wait_until(lambda: num_answers(unit) >= before + 3)
+    wait_until(lambda: num_answers(unit) > before)
     (worker,) = workers_of(root)
+    os.kill(worker, signal.SIGSTOP)  # so that it has requests in flight when it sees what happened
     for pid in descendants_of(worker):
         os.kill(pid, signal.SIGKILL)
+    os.kill(worker, signal.SIGCONT)
     text, _ = process.communicate(timeout=400)
     assert process.returncode == 0 and "1 done" in text, text
     assert "engine process has died" in text
@@ -128,7 +130,7 @@ def test_killed_workers_and_engines_cost_the_requests_in_flight(sources, tmp_pat
     (record,) = read_items(unit, "generate", "dialogs.json").values()
     check_record(record)
     (report,) = engine_reports(unit)
-    assert report["from_journal"] > before
+    assert report["from_journal"] >= before
     assert report["requests"] + report["from_journal"] >= record["answers"]["num_requests"]
     assert workers_of(root) == []
 
