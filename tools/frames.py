@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
             size=args.size,
             jpeg_quality=args.quality,
             accept_partial=args.accept_partial,
+            decode=args.decode,
             isolated=not args.in_process,
         )
     except ValueError as error:
@@ -72,6 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rotate", type=int, default=0, metavar="DEG", help="turn counter-clockwise, multiple of 90")
     parser.add_argument("--accept-partial", action="store_true", help="keep what is readable of a damaged file")
     parser.add_argument("--compat-reference", action="store_true", help="every n-th frame, as the reference does")
+    parser.add_argument(
+        "--decode",
+        choices=("needed", "all"),
+        default=defaults.decode,
+        help="pictures to decode: those that frames need, or all; the frames are the same (%(default)s)",
+    )
     parser.add_argument("--in-process", action="store_true", help="without a decoder process, for a debugger")
     return parser
 

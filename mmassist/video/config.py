@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 from mmassist.core.config import transient
 from mmassist.core.seconds import FRAMES_PER_SECOND
@@ -14,13 +15,15 @@ class VideoConfig:
     """What frames are taken from a video, and the limits under which it is decoded.
 
     ``accept_partial`` keeps what is readable of a damaged or cut file (marked ``partial``) instead of refusing it.
-    The last three fields only supervise the decoder and cannot change a frame.
+    The last fields say how the decoder works and cannot change a frame. ``decode`` needed: only the pictures that some
+    frame needs; all: every picture, to compare with, or to hear of damage wherever it is.
     """
 
     fps: float = float(FRAMES_PER_SECOND)
     size: int = 384  # side of the square picture, pixels
     jpeg_quality: int = 90
     accept_partial: bool = False
+    decode: Literal["needed", "all"] = transient("needed")
     max_stall_s: float = transient(120.0)  # no newly decoded picture for this long is a hang
     max_memory_mb: int = transient(4096)  # resident memory of the decoder process
     isolated: bool = transient(True)  # decode in a child process; False is for a debugger

@@ -10,6 +10,7 @@ from typing import Any
 from mmassist.core.errors import ItemError, Kind
 from mmassist.core.item import Geometry, Medium
 from mmassist.video.config import VideoConfig
+from mmassist.video.packet_plan import Choose
 from mmassist.video.picture import PictureEncoder
 from mmassist.video.picture_file import decode_picture
 from mmassist.video.records import Request
@@ -72,8 +73,8 @@ def decode_frames(
     """
     assert paths, "an item has at least one source file"
     run = _Run(paths, config, geometry, compat, progress)
-    for path in paths:
-        yield from run.add_member(path)
+    for number, path in enumerate(paths, 1):
+        yield from run.add_member(path, is_last=number == len(paths))
     yield from run.finish()
     return run.info()
 
@@ -96,14 +97,15 @@ class _Run:
         fps = config.exact_fps
         self._sampler: Sampler[Picture] = StrideSampler(fps) if compat else TimeSampler(fps)
         self._offset_s = Fraction(0)  # where the current member starts on the joined timeline
+        self._last_s = Fraction(0)  # time of the last picture so far, likewise
         self._last: tuple[Picture, bytes] | None = None  # a slow source shows one picture in several samples
         self._pts_s: list[float] = []
         self._sources: list[Info] = []
         self._readable_s = Fraction(0)
         self._problems: list[str] = []
 
-    def add_member(self, path: Path) -> Iterator[Frame]:
-        source = SourceDecoder(path, self._progress)
+    def add_member(self, path: Path, is_last: bool) -> Iterator[Frame]:
+        source = SourceDecoder(path, self._progress, self._chooser(is_last))
         self._sampler.start_member(source.native_fps)
         for picture in source:
             yield from map(self._encode, self._sampler.add(self._offset_s + picture.time, picture))
@@ -112,11 +114,24 @@ class _Run:
         self._sources.append(source.info())
         self._problems += [f"{path.name}: {problem}" for problem in source.problems]
         self._readable_s += source.end_s - source.lost_s
+        self._last_s = self._offset_s + source.last_s
         # what is lost at the end of a member must not pull the following ones forward
         self._offset_s += source.expected_end_s if source.problems else source.end_s
 
     def finish(self) -> Iterator[Frame]:
-        yield from map(self._encode, self._sampler.finish())
+        yield from map(self._encode, self._sampler.finish(self._last_s))
+
+    def _chooser(self, is_last: bool) -> Choose | None:
+        """What tells the pictures that this member must give, from the times of all; None: all of them."""
+        sampler = self._sampler
+        if self._config.decode == "all" or not isinstance(sampler, TimeSampler):
+            return None
+
+        def choose(times: Sequence[Fraction]) -> set[int]:
+            chosen = sampler.choose([self._offset_s + time for time in times])
+            return chosen if is_last else chosen | {len(times) - 1}  # it stays on the screen until the next one begins
+
+        return choose
 
     def info(self) -> Info:
         return {

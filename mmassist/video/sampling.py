@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Generic, Protocol, TypeVar
@@ -25,7 +25,8 @@ class Sampler(Protocol[P]):
 
     def add(self, time: Fraction, picture: P) -> Iterator[Sample[P]]: ...
 
-    def finish(self) -> Iterator[Sample[P]]: ...
+    def finish(self, last: Fraction) -> Iterator[Sample[P]]:
+        """The samples up to ``last``, the time of the last picture, which need not have been offered."""
 
 
 class TimeSampler(Generic[P]):
@@ -44,6 +45,13 @@ class TimeSampler(Generic[P]):
     def start_member(self, native_fps: Fraction | None) -> None:
         """Do nothing: the clock simply runs on over the members of a joined video."""
 
+    def choose(self, times: Sequence[Fraction]) -> set[int]:
+        """Positions of those among the next pictures, rising ``times``, that will be samples if these are the last."""
+        trial: TimeSampler[int] = TimeSampler(self._fps)
+        trial._next = self._next
+        chosen = {sample.picture for place, time in enumerate(times) for sample in trial.add(time, place)}
+        return chosen | {sample.picture for sample in trial.finish(times[-1])}
+
     def add(self, time: Fraction, picture: P) -> Iterator[Sample[P]]:
         """Yield the samples that come strictly before ``time``; the picture shown then is the one held so far."""
         shown = self._held or (time, picture)
@@ -52,12 +60,11 @@ class TimeSampler(Generic[P]):
             yield Sample(self._next, *shown)
             self._next += 1
 
-    def finish(self) -> Iterator[Sample[P]]:
+    def finish(self, last: Fraction) -> Iterator[Sample[P]]:
         if self._held is None:
             return
-        time, picture = self._held
-        while self._next <= max(Fraction(0), time * self._fps):
-            yield Sample(self._next, time, picture)
+        while self._next <= max(Fraction(0), last * self._fps):
+            yield Sample(self._next, *self._held)
             self._next += 1
 
 
@@ -84,7 +91,7 @@ class StrideSampler(Generic[P]):
             self._next += 1
         self._seen += 1
 
-    def finish(self) -> Iterator[Sample[P]]:
+    def finish(self, last: Fraction) -> Iterator[Sample[P]]:
         return iter(())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -12,12 +13,15 @@ from mmassist.video import source
 from mmassist.video.boxes import cut_box, has_fragments
 from mmassist.video.damage import DamageTracker
 from mmassist.video.demuxer_log import collect_errors
+from mmassist.video.packet_plan import Choose, PacketPlan
 from mmassist.video.picture import orientation_of
+from mmassist.video.planned import PlanFailed, decode_planned, packet_reader, plan_packets
 from mmassist.video.timestamps import TimestampGuesser
 
 if TYPE_CHECKING:
     import av
 
+_log = logging.getLogger(__name__)
 _BACKWARD_JUMP_S = 1  # time stamps that start again: two recordings glued together
 
 
@@ -30,40 +34,86 @@ class Picture(NamedTuple):
 class SourceDecoder:
     """Decodes the video stream of one file; iterate once, then ask for the account.
 
-    ``native_fps`` is known at once (None where the file states no rate). Complete after the iteration: ``end_s``, the
-    end of the last picture; ``lost_s``, what was broken before it; ``expected_end_s``; ``problems``, in words.
+    With ``choose`` only the pictures that it chooses come for sure, and what they do not need is not decoded; where
+    that cannot be exact, and from the first doubt on, everything is.
+
+    ``native_fps`` is known at once (None where the file states no rate). Complete after the iteration: ``last_s``, the
+    time of the last picture that is shown, and ``end_s``, its end; ``lost_s``, what was broken before it;
+    ``expected_end_s``; ``problems``, in words.
     """
 
-    def __init__(self, path: Path, progress: Callable[[], None]):
+    def __init__(self, path: Path, progress: Callable[[], None], choose: Choose | None = None):
         self._path = path
         self._progress = progress
+        self._choose = choose
         size_bytes = source.check_file(path)
         digest = source.file_digest(path, progress)
-        self._container = source.open_container(path)
-        self._stream = source.choose_stream(self._container, path)
+        self._open()
+        self.native_fps: Fraction | None = self._stream.average_rate
+        self._info = {"path": str(path), "digest": digest, "size_bytes": size_bytes, **self._stream_facts()}
+
+    def _open(self) -> None:
+        """Stand at the start of the file with an empty account."""
+        self._container = source.open_container(self._path)
+        self._stream = source.choose_stream(self._container, self._path)
         self._stream.codec_context.thread_count = 1  # more threads cost more processor time in all
         self._time_base = source.exact_time_base(self._stream)
         self._zero = source.clock_zero(self._container, self._stream)
-        self.native_fps: Fraction | None = self._stream.average_rate
         self.problems: list[str] = []
+        self.last_s = Fraction(0)
         self.end_s = Fraction(0)
         self.lost_s = Fraction(0)
         self.expected_end_s = Fraction(0)
         self._hole_from: Fraction | None = None  # where pictures began to be missing or doubtful
         self._video_end_s = Fraction(0)  # of the packets of the video stream, on the player's clock
         self._file_end_s = Fraction(0)  # of the packets of all streams, likewise
-        self._info = {"path": str(path), "digest": digest, "size_bytes": size_bytes, **self._stream_facts()}
 
     def __iter__(self) -> Iterator[Picture]:
-        """Yield the trustworthy pictures in order of time.
+        """Yield the trustworthy pictures in order of time: all of them, or at least those that were chosen.
 
         Raises ItemError(PERMANENT) when there is not one such picture or no presentation times, ItemError(TRANSIENT)
         when the disk fails.
         """
+        shown: Fraction | None = None
+        plan = self._plan()
+        if plan is not None:
+            try:
+                for picture in self._planned_pictures(plan):
+                    yield picture
+                    shown = picture.time
+                return
+            except PlanFailed as why:
+                _log.info("%s is decoded whole: %s", self._path, why)
+                self._open()
         with self._container:
-            yield from self._pictures()
+            for picture in self._pictures():
+                if shown is None or picture.time > shown:
+                    yield picture
             if "pix_fmt" not in self._info:
                 raise ItemError(Kind.PERMANENT, f"{self._path}: no picture could be decoded{self._why()}")
+            self._close_account()
+
+    def _plan(self) -> PacketPlan | None:
+        read_role = packet_reader(self._container, self._stream) if self._choose else None
+        if self._choose is None or read_role is None:
+            return None
+        with self._container:
+            plan = plan_packets(self._container, self._stream, read_role, self._choose, self._time, self._progress)
+        self._open()
+        return plan
+
+    def _planned_pictures(self, plan: PacketPlan) -> Iterator[Picture]:
+        damage = DamageTracker()
+        with self._container:
+            packets = (packet for packet in self._packets(damage) if packet is not None)
+            for frame in decode_planned(packets, self._stream, plan, self._progress):
+                assert frame.pts is not None
+                self._note_facts(frame)
+                yield Picture(self._time(frame.pts), frame, self._stream.sample_aspect_ratio)
+            if self.problems:
+                raise PlanFailed(self.problems[0])
+            self.last_s = self._time(plan.last_pts)
+            self.end_s = self.last_s + self._length(plan.last_duration)
             self._close_account()
 
     def info(self) -> dict[str, Any]:
@@ -100,13 +150,9 @@ class SourceDecoder:
             if self._hole_from is not None and time >= self._hole_from:
                 self.lost_s += time - self._hole_from
                 self._hole_from = None
-            last = time
-            self.end_s = time + self._duration(frame)
-            if "pix_fmt" not in self._info:
-                try:
-                    self._info.update(_picture_facts(frame))
-                except ValueError as error:
-                    raise ItemError(Kind.PERMANENT, f"{self._path}: {error}") from error
+            last = self.last_s = time
+            self.end_s = time + self._length(frame.duration)
+            self._note_facts(frame)
             yield Picture(time, frame, self._stream.sample_aspect_ratio)
 
     def _frames(self, damage: DamageTracker) -> Iterator[av.VideoFrame]:
@@ -205,10 +251,18 @@ class SourceDecoder:
     def _time(self, pts: int) -> Fraction:
         return pts * self._time_base - self._zero
 
-    def _duration(self, frame: av.VideoFrame) -> Fraction:
-        if frame.duration:
-            return frame.duration * self._time_base
+    def _length(self, duration: int) -> Fraction:
+        """Seconds of a picture that is shown for ``duration`` units, by the rate where a file does not say."""
+        if duration:
+            return duration * self._time_base
         return 1 / self.native_fps if self.native_fps else Fraction(0)
+
+    def _note_facts(self, frame: av.VideoFrame) -> None:
+        if "pix_fmt" not in self._info:
+            try:
+                self._info.update(_picture_facts(frame))
+            except ValueError as error:
+                raise ItemError(Kind.PERMANENT, f"{self._path}: {error}") from error
 
     def _stream_facts(self) -> dict[str, Any]:
         stream = self._stream

@@ -11,7 +11,7 @@ from mmassist.video.sampling import StrideSampler, TimeSampler, reference_stride
 
 def run(sampler, times):
     samples = [s for i, time in enumerate(times) for s in sampler.add(time, i)]
-    return samples + list(sampler.finish())
+    return samples + list(sampler.finish(times[-1] if times else Fraction(0)))
 
 
 times_s = st.lists(st.fractions(min_value=-1, max_value=20, max_denominator=90000), min_size=1, max_size=60).map(sorted)
@@ -26,6 +26,18 @@ def test_sample_is_the_last_picture_not_later_than_its_time(times, fps):
         not_later = [i for i, time in enumerate(times) if time <= sample.index / fps]
         assert sample.picture == (not_later[-1] if not_later else 0)
         assert sample.time == times[sample.picture]
+
+
+@given(times_s, st.sampled_from([Fraction(1, 2), Fraction(2), Fraction(30000, 1001)]), st.integers(0, 30))
+def test_the_chosen_pictures_alone_give_the_same_samples(times, fps, num_earlier):
+    every, chosen = TimeSampler(fps), TimeSampler(fps)
+    earlier = [Fraction(i, 7) - 6 for i in range(num_earlier)]  # of a member of a joined video that came before
+    for i, time in enumerate(earlier):
+        assert list(every.add(time, -i)) == list(chosen.add(time, -i))
+    places = {0, *chosen.choose(times)}
+    whole = [s for i, time in enumerate(times) for s in every.add(time, i)] + list(every.finish(times[-1]))
+    few = [s for i in sorted(places) for s in chosen.add(times[i], i)] + list(chosen.finish(times[-1]))
+    assert few == whole
 
 
 def test_a_picture_exactly_on_the_sample_time_counts_and_one_tick_later_does_not():
