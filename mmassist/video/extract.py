@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+import gc
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from mmassist.video.picture_file import decode_picture
 from mmassist.video.records import Request
 from mmassist.video.sampling import Sample, Sampler, StrideSampler, TimeSampler
 from mmassist.video.source_decoder import Picture, SourceDecoder
+
+# A picture whose side data was looked at refers to itself, and Python would wait for hundreds of megabytes of such.
+_COLLECT_EVERY = 16
 
 Info = dict[str, Any]
 Frame = tuple[int, bytes]
@@ -93,7 +97,7 @@ class _Run:
         self._paths = paths
         self._config = config
         self._progress = progress
-        self._encoder = PictureEncoder(config.size, config.jpeg_quality, geometry)
+        self._encoder = PictureEncoder(config.size, config.jpeg_quality, geometry, config.untagged_matrix)
         fps = config.exact_fps
         self._sampler: Sampler[Picture] = StrideSampler(fps) if compat else TimeSampler(fps)
         self._offset_s = Fraction(0)  # where the current member starts on the joined timeline
@@ -127,9 +131,9 @@ class _Run:
         if self._config.decode == "all" or not isinstance(sampler, TimeSampler):
             return None
 
-        def choose(times: Sequence[Fraction]) -> set[int]:
-            chosen = sampler.choose([self._offset_s + time for time in times])
-            return chosen if is_last else chosen | {len(times) - 1}  # it stays on the screen until the next one begins
+        def choose(times: Iterable[Fraction]) -> set[int]:
+            chosen = sampler.choose(self._offset_s + time for time in times)
+            return chosen if is_last else chosen | {-1}  # the last one stays on the screen until the next member begins
 
         return choose
 
@@ -154,6 +158,8 @@ class _Run:
                 raise ItemError(Kind.PERMANENT, f"{name_of(self._paths)}: {error}") from error
             self._last = sample.picture, jpeg
         self._pts_s.append(round(float(sample.time), 6))
+        if len(self._pts_s) % _COLLECT_EVERY == 0:
+            gc.collect(1)
         return sample.index, self._last[1]
 
 

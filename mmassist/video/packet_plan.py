@@ -8,20 +8,21 @@ one, and pictures that no other needs. The wanted ones come out exactly as they 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from mmassist.video.bitstream import Role
 
 if TYPE_CHECKING:
     import av
 
-# Given the times of all pictures, rising: the positions of those that are wanted.
-Choose = Callable[[Sequence[Fraction]], Collection[int]]
+# Given the times of all pictures, rising: the positions of those that are wanted; -1 is the last.
+Choose = Callable[[Iterable[Fraction]], Collection[int]]
 
 _ENTRY, _REFERENCE, _HIDDEN = 1, 2, 4
 _MAX_REORDER = 16  # pictures that a decoder holds back at most; stamps that jump further are broken
@@ -68,21 +69,17 @@ class PacketTable:
         """
         if not self._is_sound or not self._flags or not self._flags[0] & _ENTRY:
             return None
-        shown = sorted(pts for pts, flags in zip(self._pts, self._flags, strict=True) if not flags & _HIDDEN)
-        if not shown or any(a == b for a, b in pairwise(shown)) or not self._is_ordered():
+        pts = np.frombuffer(self._pts, np.int64)
+        shown = np.sort(pts[np.frombuffer(self._flags, np.uint8) & _HIDDEN == 0])
+        if not len(shown) or not np.diff(shown).all() or _reordering(pts) > _MAX_REORDER:
             return None
-        wanted = sorted({shown[0], *(shown[place] for place in choose([time_of(pts) for pts in shown]))})
+        wanted = sorted({int(shown[place]) for place in (0, *choose(time_of(int(time)) for time in shown))})
         self._settle_references()
         needed, fresh = self._walk(set(wanted))
         if all(needed):
             return None
-        duration = self._duration[self._pts.index(shown[-1])]
-        return PacketPlan(needed, frozenset(fresh), wanted, shown[-1], duration)
-
-    def _is_ordered(self) -> bool:
-        """Whether no packet stands further from its place in the order of presentation than decoders put up with."""
-        order = sorted(self._pts)
-        return all(abs(bisect_left(order, pts) - place) <= _MAX_REORDER for place, pts in enumerate(self._pts))
+        last = int(shown[-1])
+        return PacketPlan(needed, frozenset(fresh), wanted, last, self._duration[self._pts.index(last)])
 
     def _settle_references(self) -> None:
         """A non-reference of a lower temporal layer can serve a higher one; one of the highest serves nobody."""
@@ -124,3 +121,9 @@ class PacketTable:
         for place in range(begin + 1, end):
             if self._pts[place] < self._pts[begin]:
                 needed[place] = False
+
+
+def _reordering(pts: np.ndarray) -> int:
+    """How far a packet stands from its place in the order of presentation, at most."""
+    place = np.argsort(np.argsort(pts, kind="stable"), kind="stable")
+    return int(np.abs(place - np.arange(len(pts))).max())

@@ -17,17 +17,20 @@ if TYPE_CHECKING:
 # (a BT.709 source), and the same bytes whatever vector instructions the processor has.
 _SCALE_FLAGS = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 
+_UNSPECIFIED = 2  # of AVColorSpace
+
 
 class PictureEncoder:
     """Turns pictures into JPEG bytes; the same picture always gives the same bytes.
 
     The largest centred square is cut out first (``fit="squash"``: nothing is cut) and then scaled to ``size`` x
     ``size`` in YUV. JPEG readers take the colours for BT.601 in full range, so any other matrix or range is converted
-    here.
+    here. A picture that does not say its matrix counts as of ``untagged_matrix``.
     """
 
-    def __init__(self, size: int, quality: int, geometry: Geometry):
+    def __init__(self, size: int, quality: int, geometry: Geometry, untagged_matrix: str = "bt601"):
         self._size = size
+        self._untagged_matrix = untagged_matrix
         self._quality = quality
         self._fit = geometry.fit
         self._quarter_turns = quarter_turns(geometry.rotation_deg)
@@ -82,11 +85,12 @@ class PictureEncoder:
             range=str(value_range),
         )
         size = self._size
+        colours = f"in_color_matrix={self._untagged_matrix if matrix == _UNSPECIFIED else 'auto'}"
         graph.link_nodes(
             source,
             # exact=1: an odd width stays odd, otherwise the filter drops a column of 4:2:0 pictures
             graph.add("crop", f"{box.width}:{box.height}:{box.x}:{box.y}:exact=1"),
-            graph.add("scale", f"{size}:{size}:flags={_SCALE_FLAGS}:out_color_matrix=bt601:out_range=pc"),
+            graph.add("scale", f"{size}:{size}:flags={_SCALE_FLAGS}:{colours}:out_color_matrix=bt601:out_range=pc"),
             graph.add("format", "yuv420p"),
             graph.add("buffersink"),
         ).configure()

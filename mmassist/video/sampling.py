@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Generic, Protocol, TypeVar
@@ -45,12 +45,15 @@ class TimeSampler(Generic[P]):
     def start_member(self, native_fps: Fraction | None) -> None:
         """Do nothing: the clock simply runs on over the members of a joined video."""
 
-    def choose(self, times: Sequence[Fraction]) -> set[int]:
+    def choose(self, times: Iterable[Fraction]) -> set[int]:
         """Positions of those among the next pictures, rising ``times``, that will be samples if these are the last."""
         trial: TimeSampler[int] = TimeSampler(self._fps)
         trial._next = self._next
-        chosen = {sample.picture for place, time in enumerate(times) for sample in trial.add(time, place)}
-        return chosen | {sample.picture for sample in trial.finish(times[-1])}
+        last = Fraction(0)
+        chosen: set[int] = set()
+        for place, last in enumerate(times):
+            chosen.update(sample.picture for sample in trial.add(last, place))
+        return chosen | {sample.picture for sample in trial.finish(last)}
 
     def add(self, time: Fraction, picture: P) -> Iterator[Sample[P]]:
         """Yield the samples that come strictly before ``time``; the picture shown then is the one held so far."""

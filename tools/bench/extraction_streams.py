@@ -72,6 +72,14 @@ def make_stream(stream: Stream, clip: Path | None, length_s: float, target_s: fl
     return long
 
 
+def cut_second(video: Path) -> Path:
+    """The first second of a stream, beside it."""
+    short = video.with_name(f"{video.stem}_second.mkv")
+    if not short.exists():
+        _ffmpeg(["-i", str(video), "-t", "1", "-map", "0:v:0", "-c", "copy"], short)
+    return short
+
+
 def _ffmpeg(words: Sequence[str], target: Path) -> None:
     half_done = target.with_name(f"half_{target.name}")
     subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-y", *words, str(half_done)], check=True)

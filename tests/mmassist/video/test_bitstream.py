@@ -96,7 +96,7 @@ def test_hevc(pack, kind, layer, expected):
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 @pytest.mark.parametrize("data", [b"\0\0\0\x09\x65", b"\0\0\0\0", lengths(b"\x67\x64"), b"\0\0\0\1"])
 def test_a_packet_that_does_not_add_up_is_an_error(codec, data):
-    with pytest.raises(ValueError, match="packet|unit"):
+    with pytest.raises(ValueError, match=r"packet|unit"):
         role(codec, AVCC if codec == "h264" else HVCC, data)
 
 

@@ -61,7 +61,7 @@ def plan_of(packets: list[Packet], chosen: set[int]) -> PacketPlan | None:
     table = PacketTable()
     for packet in packets:
         table.add(packet, Role(packet.is_entry, packet.is_reference))
-    return table.plan(lambda times: {place for place in chosen if place < len(times)}, Fraction)
+    return table.plan(lambda times: {place for place, _ in enumerate(times) if place in chosen}, Fraction)
 
 
 def decode(packets: list[Packet], plan: PacketPlan) -> list[int]:

@@ -10,6 +10,7 @@ import simplejpeg
 from mmassist.core.errors import ItemError
 from mmassist.core.item import UPRIGHT, Geometry
 from mmassist.video.picture import PictureEncoder
+from tools.bench import picture_quality
 
 MATRICES = {1: (0.2126, 0.0722), 5: (0.299, 0.114)}  # BT.709 and BT.601: weights of red and blue in the brightness
 
@@ -101,3 +102,23 @@ def test_the_size_may_change_in_the_middle():
         frame = av.VideoFrame.from_ndarray(np.full((height, width), value, np.uint8), format="gray")
         seen = simplejpeg.decode_jpeg(encoder.encode(frame, None), colorspace="GRAY")
         assert np.abs(seen.astype(int) - value).max() <= 2
+
+
+@pytest.mark.parametrize(("untagged_matrix", "matrix"), [("bt601", 5), ("bt709", 1)])
+def test_a_source_without_a_matrix_is_read_as_the_setting_says(untagged_matrix, matrix):
+    frame = colour_frame((30, 160, 70), matrix, False)
+    frame.colorspace = 2
+    tagged = colour_frame((30, 160, 70), 6 - matrix, False)
+    encoder = PictureEncoder(64, 95, UPRIGHT, untagged_matrix)
+    for picture in (frame, tagged):  # a source that says its own is believed
+        seen = simplejpeg.decode_jpeg(encoder.encode(picture, None))
+        assert np.abs(seen.astype(int) - (30, 160, 70)).max() <= 4
+
+
+@pytest.mark.parametrize("kind", picture_quality.KINDS, ids=lambda kind: kind.name)
+def test_stored_pictures_come_near_an_accurate_conversion(sample_data, tmp_path, kind):
+    path = picture_quality.make_source(kind, sample_data / "video" / "ego_kitchen_a.mp4", 540, tmp_path, 1.0)
+    mean, least, similarity = picture_quality.measure(path, picture_quality.stored)
+    assert mean >= 38 and least >= 37 and similarity >= 0.98
+    reference, _, reference_similarity = picture_quality.measure(path, picture_quality.as_reference)
+    assert mean > reference + 2 and similarity > reference_similarity

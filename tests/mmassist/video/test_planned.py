@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from mmassist.core.item import Geometry
-from mmassist.video import VideoConfig, extract_frames
+from mmassist.video import VideoConfig, extract_frames, source_decoder
 from mmassist.video import planned as planned_module
-from mmassist.video import source_decoder
 from mmassist.video.sampling import TimeSampler
 from mmassist.video.source_decoder import SourceDecoder
 
