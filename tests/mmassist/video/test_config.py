@@ -25,4 +25,10 @@ def test_a_bad_value_is_named(key, value):
 
 
 def test_only_what_changes_frames_is_meaning():
-    assert meaning(VideoConfig()) == {"fps": 2.0, "size": 384, "jpeg_quality": 90, "accept_partial": False}
+    assert meaning(VideoConfig()) == {
+        "fps": 2.0,
+        "size": 384,
+        "jpeg_quality": 90,
+        "untagged_matrix": "bt601",
+        "accept_partial": False,
+    }
