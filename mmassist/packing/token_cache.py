@@ -74,7 +74,8 @@ class TokenCache:
         split = [split_at_blanks(text) for text in texts]
         firsts, others = self._firsts, self._others
         self._learn(firsts, [first for first, _ in split if first not in firsts], "")
-        self._learn(others, [piece for piece in chain.from_iterable(rest for _, rest in split) if piece not in others], " ")
+        behind = chain.from_iterable(rest for _, rest in split)
+        self._learn(others, [piece for piece in behind if piece not in others], " ")
         look_up = others.__getitem__
         return [firsts[first] + b"".join(map(look_up, rest)) for first, rest in split]
 

@@ -14,7 +14,7 @@ from mmassist.packing.chat_format import decode_conversation
 from mmassist.packing.conversation import load_messages
 from mmassist.packing.record import FrameStore
 from mmassist.packing.report import FillReport
-from mmassist.packing.sample import PackConfig, build_setup_config
+from mmassist.packing.sample import PackConfig, Sample, build_setup_config
 
 TURNS = [(1.0, "user", "Coffee!"), *((4.0 + 7 * n, "assistant", f"Do step {n}.") for n in range(30))]
 STORE = FrameStore("T1", 500, is_partial=True)
@@ -81,12 +81,19 @@ def test_a_sample_opened_by_the_assistant_holds_the_knowledge(bench) -> None:  #
 
 @pytest.mark.parametrize("fps", [0.5, 2.0, 8.0])
 def test_kept_context_is_seconds_whatever_the_rate_of_the_store(bench, fps: float) -> None:  # type: ignore[no-untyped-def]
-    turns = [(2.0, "user", "Coffee!"), (4.0, "assistant", "Boil."), (400.0, "assistant", "Pour.")]
-    builder = bench.builder("no_knowledge", image_tokens=1, max_seq_len=150, keep_context_s=(10.0, 10.0))
-    first, second = builder.build(bench.dialog(turns, progress=False), FrameStore("T1", 4000, fps), FillReport())
-    run = next(t for t in second.record["conversation"] if t["role"] == "frames")
+    """What is sure to stay of a wait decides whether the answer behind it has room for another one."""
+    turns = [(2.0, "user", "Coffee!"), (4.0, "assistant", "Boil.")]
+    turns += [(400.0, "assistant", "Pour. " * 20), (408.0, "assistant", "Wait. " * 20)]
+    settings = {"image_tokens": 1, "keep_context_s": (10.0, 10.0)}
+
+    def build(max_seq_len: int) -> list[Sample]:
+        builder = bench.builder("no_knowledge", max_seq_len=max_seq_len, **settings)
+        return builder.build(bench.dialog(turns, progress=False), FrameStore("T1", 4000, fps), FillReport())
+
+    fewest = next(n for n in range(100, 400) if len(build(n)) == 2 and len(build(n)[1].record["conversation"]) == 5)
+    run = next(t for t in build(fewest)[1].record["conversation"] if t["role"] == "frames")
     assert run["end"] - run["start"] == 10 * fps
-    assert first.record["end_frame_idx"] == 4 * fps
+    assert build(fewest)[0].record["end_frame_idx"] == 4 * fps
 
 
 def test_frames_after_the_last_turn_are_counted(bench) -> None:  # type: ignore[no-untyped-def]
