@@ -170,13 +170,13 @@ def test_full_length_is_one_sample(bench) -> None:  # type: ignore[no-untyped-de
 
 
 def test_draws_depend_on_the_sample_alone(bench) -> None:  # type: ignore[no-untyped-def]
-    turns: Turns = [(1.0, "user", "Coffee!"), *((18.0 * n, "assistant", f"Do step {n}.") for n in range(1, 60))]
-    build = bench.builder(max_seq_len=1000).build
+    turns: Turns = [(1.0, "user", "Coffee!"), *((40.0 * n, "assistant", f"Do step {n}.") for n in range(1, 60))]
+    build = bench.builder(max_seq_len=1500).build
     first = build(bench.dialog(turns), STORE, FillReport())
     build(bench.dialog(turns, user_id="other_1"), STORE, FillReport())
     again = build(bench.dialog(turns), STORE, FillReport())
     assert [s.record for s in first] == [s.record for s in again]
-    other = bench.builder(max_seq_len=1000, seed=43).build(bench.dialog(turns), STORE, FillReport())
+    other = bench.builder(max_seq_len=1500, seed=43).build(bench.dialog(turns), STORE, FillReport())
     assert spans(other) != spans(first)
     assert len({s.record["conversation"][0]["content"].split(".")[0] for s in first}) > 1
 
