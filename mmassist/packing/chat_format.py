@@ -20,10 +20,9 @@ import numpy as np
 from mmassist.core.errors import ConfigError
 from mmassist.packing.conversation import Frames, Message, Turn
 from mmassist.packing.token_cache import ID_BYTES
-from mmassist.packing.tokenizer import EOT, ChatTokenizer
+from mmassist.packing.tokenizer import BEFORE_CONTENT, EOT, ChatTokenizer
 
 ROLES = ("system", "user", "assistant")
-BEFORE_CONTENT = "\n\n"  # behind the header, and tokenised with the content
 
 
 def separator_token(separator: str) -> str | None:
@@ -52,8 +51,9 @@ class ChatFormat:
         }
         self._end = _as_bytes([tokenizer.eot_id])
         between = [] if self.separator_id is None else [self.separator_id]
+        self._between = len(between)
         self._frame = _as_bytes([tokenizer.image_id] * image_tokens + between)
-        self._frame_end = image_tokens * ID_BYTES - len(self._frame) or None  # the last frame has no separator
+        self._frame_tokens = image_tokens + len(between)
         self._added = {role: len(head + self._end) // ID_BYTES for role, head in self._heads.items()}
 
     @property
@@ -63,7 +63,11 @@ class ChatFormat:
 
     def prime(self, messages: Iterable[Message]) -> None:
         """Encode the messages that are not known yet, all in one batch."""
-        self._cache.prime([BEFORE_CONTENT + message.content.strip() for message in messages])
+        self._cache.prime([message.content.strip() for message in messages])
+
+    def prime_joined(self, parts: Sequence[str]) -> None:
+        """Know the content of a message that joins ``parts`` with blanks, which other messages may share."""
+        self._cache.prime_joined(parts)
 
     def message_ids(self, message: Message) -> np.ndarray:
         """Ids of one message with header and terminator, int32, read only."""
@@ -71,17 +75,17 @@ class ChatFormat:
 
     def num_message_tokens(self, role: str, content: str) -> int:
         """Tokens of a message with header and terminator."""
-        return self._added[role] + len(self._cache.ids(BEFORE_CONTENT + content.strip())) // ID_BYTES
+        return self._added[role] + len(self._cache.ids(content.strip())) // ID_BYTES
 
     def num_frame_tokens(self, num_frames: int) -> int:
         """Tokens of a run: I per frame and one separator between two frames."""
-        return num_frames * self.image_tokens + (max(0, num_frames - 1) if self.has_separator else 0)
+        return num_frames * self._frame_tokens - self._between if num_frames else 0
 
     def num_tokens(self, turn: Turn) -> int:
         """Tokens of one element."""
         if isinstance(turn, Frames):
-            return self.num_frame_tokens(turn.end - turn.start)
-        return self.num_message_tokens(turn.role, turn.content)
+            return (turn.end - turn.start) * self._frame_tokens - self._between
+        return self._added[turn.role] + len(self._cache.ids(turn.content.strip())) // ID_BYTES
 
     def assemble(self, turns: Sequence[Turn]) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """Ids of a whole sequence with its leading BOS, int32, and the token range ``[start, end)`` of each element."""
@@ -89,7 +93,9 @@ class ChatFormat:
         position = 1
         for turn in turns:
             if isinstance(turn, Frames):
-                part = (self._frame * (turn.end - turn.start))[: self._frame_end]
+                part = self._frame * (turn.end - turn.start)
+                if self._between:
+                    part = part[:-ID_BYTES]
             else:
                 part = self._message(turn)
             parts.append(part)
@@ -99,7 +105,7 @@ class ChatFormat:
         return np.frombuffer(b"".join(parts), dtype=np.int32), ranges
 
     def _message(self, message: Message) -> bytes:
-        body = self._cache.ids(BEFORE_CONTENT + message.content.strip())
+        body = self._cache.ids(message.content.strip())
         return self._heads[message.role] + body + self._end
 
 
@@ -134,7 +140,7 @@ def decode_conversation(input_ids: Sequence[int] | np.ndarray, chat: ChatFormat)
         elif ids[position] == tok.start_header_id:
             header_end, end = ids.index(tok.end_header_id, position), ids.index(tok.eot_id, position)
             role = tok.decode(ids[position + 1 : header_end])
-            found.append((role, tok.decode(ids[header_end + 1 : end]).removeprefix("\n\n")))
+            found.append((role, tok.decode(ids[header_end + 1 : end]).removeprefix(BEFORE_CONTENT)))
             position = end + 1
         else:
             raise ValueError(f"token {ids[position]} at {position} starts neither a message nor a frame")

@@ -81,7 +81,9 @@ class Drafter:
         else:
             persona = rng("persona", *self._key, clip_idx).choice(self.rules.personas)
         knowledge = knowledge_text(self._knowledge) if with_knowledge and self._knowledge else ""
-        return Message("system", " ".join(part for part in (persona, progress, knowledge) if part))
+        parts = [part for part in (persona, progress, knowledge) if part]
+        self.chat.prime_joined(parts)
+        return Message("system", " ".join(parts))
 
     def num_context_frames(self, clip_idx: int, attempt: int = 0) -> int:
         """How much of a wait the next sample keeps, drawn evenly."""
@@ -101,7 +103,7 @@ class Drafter:
         return self.chat.num_tokens(turn)
 
     def total(self, turns: tuple[Turn, ...]) -> int:
-        return sum(self.cost(turn) for turn in turns)
+        return sum(map(self.cost if self.rules.is_summary_only else self.chat.num_tokens, turns))
 
     def summary_cost(self, progress: str) -> int:
         """Tokens of the summary's part, whose assistant message always stays."""

@@ -196,7 +196,8 @@ class _Splitter:
         empty = self.drafter.summary_cost("")
         texts = {e.answer.progress for e in self.exchanges if e.answer.progress}
         # A token of a byte-level tokenizer covers at least one byte: most texts need no tokenising to be short enough.
-        doubtful = [text for text in texts if empty + len(text.encode()) > limit]
+        doubtful = [text for text in texts if empty + (len(text) if text.isascii() else len(text.encode())) > limit]
+        self.drafter.chat.prime(Message("assistant", text) for text in doubtful)
         return any(self.drafter.summary_cost(text) > limit for text in doubtful)
 
 

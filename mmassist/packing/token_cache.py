@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -31,17 +31,19 @@ Encode = Callable[[Sequence[str]], list[list[int]]]
 
 
 class TokenCache:
-    """Ids of texts as int32 bytes in native order.
+    """Ids of texts that stand behind ``before``, the ids of which included, as int32 bytes in native order.
 
-    Bounded: beyond ``max_bytes`` everything is forgotten, which changes how long something takes and nothing else.
+    Texts begin with a visible character or are empty. Bounded: beyond ``max_bytes`` everything is forgotten, which
+    changes how long something takes and nothing else.
     """
 
-    def __init__(self, encode_batch: Encode, is_by_piece: bool, max_bytes: int = MAX_BYTES):
+    def __init__(self, encode_batch: Encode, is_by_piece: bool, before: str = "", max_bytes: int = MAX_BYTES):
         self._encode_batch = encode_batch
         self._is_by_piece = is_by_piece
+        self._before = before
         self._max_bytes = max_bytes
         self._num_bytes = 0
-        self._texts: dict[str, bytes] = {}
+        self._texts: dict[str, tuple[str, bytes]] = {}  # the first piece, and the ids behind it
         self._firsts: dict[str, bytes] = {}  # pieces at the beginning of a text
         self._others: dict[str, bytes] = {}  # pieces behind a blank, which the keys lack
 
@@ -54,13 +56,27 @@ class TokenCache:
         """Encode the texts that are not known yet, what has to pass the tokenizer in one batch."""
         if self._num_bytes > self._max_bytes:
             self._forget()
-        known = self._texts
-        missing = [text for text in dict.fromkeys(texts) if text not in known]
+        missing = [text for text in dict.fromkeys(texts) if text not in self._texts]
         if not missing:
             return
-        found = self._join_pieces(missing) if self._is_by_piece else self._encode(missing)
-        known.update(zip(missing, found, strict=True))
-        self._num_bytes += sum(map(len, missing)) + sum(map(len, found)) + ENTRY_BYTES * len(missing)
+        split = [split_at_blanks(text) if self._is_by_piece else (text, []) for text in missing]
+        for text, (first, rest) in zip(missing, self._look_up(split), strict=True):
+            self._texts[text] = first, rest
+            self._num_bytes += len(text) + len(rest) + ENTRY_BYTES
+
+    def prime_joined(self, parts: Sequence[str]) -> None:
+        """Know the text that has these parts with a blank between them without looking their words up again.
+
+        Parts that begin or end with a blank may be more than their pieces together; such a text is left to ``ids``.
+        """
+        text = " ".join(parts)
+        if not self._is_by_piece or text in self._texts or any(not part or part != part.strip() for part in parts):
+            return
+        self.prime(parts)
+        (first, ids), *behind = [self._texts[part] for part in parts]
+        self._learn([(first, [piece for piece, _ in behind])])
+        self._texts[text] = first, ids + b"".join(self._others[piece] + rest for piece, rest in behind)
+        self._num_bytes += len(text) + len(self._texts[text][1]) + ENTRY_BYTES
 
     def ids(self, text: str) -> bytes:
         """Ids of one text."""
@@ -68,30 +84,49 @@ class TokenCache:
         if found is None:
             self.prime((text,))
             found = self._texts[text]
+        return self._firsts[found[0]] + found[1]
+
+    def _look_up(self, split: Sequence[tuple[str, list[str]]]) -> list[tuple[str, bytes]]:
+        """First pieces, which are known then, and the ids of the others."""
+        firsts, other = self._firsts, self._others.__getitem__
+        found: list[tuple[str, bytes]] = []
+        unknown: dict[int, tuple[str, list[str]]] = {}
+        for number, (first, rest) in enumerate(split):
+            try:
+                found.append((first, b"".join(map(other, rest))))
+            except KeyError:
+                found.append((first, b""))
+                unknown[number] = first, rest
+            else:
+                if first not in firsts:
+                    unknown[number] = first, rest
+        if unknown:
+            self._learn(unknown.values())
+            for number, (first, rest) in unknown.items():
+                found[number] = first, b"".join(map(other, rest))
         return found
 
-    def _join_pieces(self, texts: Sequence[str]) -> list[bytes]:
-        split = [split_at_blanks(text) for text in texts]
-        firsts, others = self._firsts, self._others
-        self._learn(firsts, [first for first, _ in split if first not in firsts], "")
+    def _learn(self, split: Collection[tuple[str, list[str]]]) -> None:
+        """Encode the pieces among these that are not known yet."""
+        firsts = list({first: None for first, _ in split if first not in self._firsts})
         behind = chain.from_iterable(rest for _, rest in split)
-        self._learn(others, [piece for piece in behind if piece not in others], " ")
-        look_up = others.__getitem__
-        return [firsts[first] + b"".join(map(look_up, rest)) for first, rest in split]
-
-    def _learn(self, pieces: dict[str, bytes], missing: Sequence[str], before: str) -> None:
-        if missing:
-            missing = list(dict.fromkeys(missing))
-            found = self._encode([before + piece for piece in missing])
-            pieces.update(zip(missing, found, strict=True))
-            self._num_bytes += sum(map(len, missing)) + sum(map(len, found)) + ENTRY_BYTES * len(missing)
+        others = list({piece: None for piece in behind if piece not in self._others})
+        if firsts or others:
+            found = self._encode([self._before + piece for piece in firsts] + [f" {piece}" for piece in others])
+            self._remember(self._firsts, firsts, found[: len(firsts)])
+            self._remember(self._others, others, found[len(firsts) :])
 
     def _encode(self, texts: Sequence[str]) -> list[bytes]:
         return [np.array(ids, dtype=np.int32).tobytes() for ids in self._encode_batch(texts)]
 
+    def _remember(self, entries: dict[str, bytes], keys: Sequence[str], values: Sequence[bytes]) -> None:
+        entries.update(zip(keys, values, strict=True))
+        self._num_bytes += sum(map(len, keys)) + sum(map(len, values)) + ENTRY_BYTES * len(keys)
+
     def _forget(self) -> None:
-        for entries in (self._texts, self._firsts, self._others):
-            entries.clear()
+        self._texts.clear()
+        self._firsts.clear()
+        self._others.clear()
         self._num_bytes = 0
 
 
@@ -100,8 +135,8 @@ def split_at_blanks(text: str) -> tuple[str, list[str]]:
 
     A piece ends before a blank that follows a visible character, so joining all with blanks gives the text.
     """
-    pieces = text.split(" ")
-    if pieces != text.split():
+    pieces = text.split()
+    if not pieces or " ".join(pieces) != text:  # more than words with one blank between them
         pieces = _CUT.split(text)
         return pieces[0], [piece[1:] for piece in pieces[1:]]
     return pieces[0], pieces[1:]
