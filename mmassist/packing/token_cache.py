@@ -39,7 +39,7 @@ class TokenCache:
 
     def __init__(self, encode_batch: Encode, is_by_piece: bool, before: str = "", max_bytes: int = MAX_BYTES):
         self._encode_batch = encode_batch
-        self._is_by_piece = is_by_piece
+        self.is_by_piece = is_by_piece
         self._before = before
         self._max_bytes = max_bytes
         self._num_bytes = 0
@@ -59,7 +59,7 @@ class TokenCache:
         missing = [text for text in dict.fromkeys(texts) if text not in self._texts]
         if not missing:
             return
-        split = [split_at_blanks(text) if self._is_by_piece else (text, []) for text in missing]
+        split = [split_at_blanks(text) if self.is_by_piece else (text, []) for text in missing]
         for text, (first, rest) in zip(missing, self._look_up(split), strict=True):
             self._texts[text] = first, rest
             self._num_bytes += len(text) + len(rest) + ENTRY_BYTES
@@ -70,7 +70,7 @@ class TokenCache:
         Parts that begin or end with a blank may be more than their pieces together; such a text is left to ``ids``.
         """
         text = " ".join(parts)
-        if not self._is_by_piece or text in self._texts or any(not part or part != part.strip() for part in parts):
+        if not self.is_by_piece or text in self._texts or any(not part or part != part.strip() for part in parts):
             return
         self.prime(parts)
         (first, ids), *behind = [self._texts[part] for part in parts]

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mmassist.packing.chat_format import decode_conversation
 from mmassist.packing.record import FrameStore
 from mmassist.packing.report import FillReport
+from tests.mmassist.packing.conftest import whole_text
 
 STORE = FrameStore("T1", 4000)
 Turns = list[tuple[float, str, str]]
@@ -112,6 +114,30 @@ def test_only_the_middle_of_a_long_wait_is_dropped(bench) -> None:  # type: igno
     assert "At 2.0 s the user was told: Boil." in opening and "Task knowledge:" in opening
 
 
+@pytest.mark.parametrize("separator", ["none", "EOS"])
+def test_frames_that_were_dropped_come_back_across_words(bench, separator: str) -> None:  # type: ignore[no-untyped-def]
+    """Room that is left at the end goes to the last frames of the lead-in, in front of the words they belong to."""
+    turns = [
+        (10.0, "user", "Hello."),
+        (20.0, "user", "Coffee!"),
+        (30.0, "assistant", "Boil."),
+        (400.0, "assistant", "Pour."),
+    ]
+    frames = {}
+    for max_seq_len in (150, 200, 300, 400, 500, 600, 900):
+        builder = bench.builder("no_knowledge", separator, max_seq_len=max_seq_len)
+        first = builder.build(bench.dialog(turns, progress=False), STORE, FillReport())[0]
+        start, end = spans([first])[0]
+        assert contents(first, "user") == ["Hello.", "Coffee!"] and end == 60
+        frames[max_seq_len] = end - start
+        step = builder.chat.num_frame_tokens(2) - builder.chat.num_frame_tokens(1)
+        assert start == 0 or len(first.input_ids) + step > max_seq_len
+        runs = [(t["start"], t["end"]) for t in first.record["conversation"] if t["role"] == "frames"]
+        assert [end for _, end in runs] == [end for end in (20, 40, 60) if end > start]
+    assert list(frames.values()) == sorted(frames.values())
+    assert frames[150] < 20 < frames[400] < frames[600] <= frames[900] == 60
+
+
 def test_the_summary_does_not_take_the_frame_of_the_next_answer(bench) -> None:  # type: ignore[no-untyped-def]
     """The second answer is one frame behind the first, so a cut between them would leave it without a frame."""
     turns = [(1.0, "user", "Coffee!"), (20.0, "assistant", "Boil."), (20.5, "assistant", "No: grind first. " * 30)]
@@ -183,13 +209,16 @@ def test_draws_depend_on_the_sample_alone(bench) -> None:  # type: ignore[no-unt
 
 @st.composite
 def dialogs(draw: st.DrawFn) -> Turns:
-    """Sorted random dialogs: bursts, long waits, long texts, many users in a row, any role first."""
+    """Sorted random dialogs: bursts, long silences, very long messages, many users in a row or none, any role first."""
     turns: Turns = []
     time_s = 0.0
+    roles_drawn = draw(
+        st.sampled_from([["assistant", "assistant", "user"], ["assistant"], ["assistant", "user", "user"]])
+    )
     for number in range(draw(st.integers(1, 14))):
         time_s += draw(st.sampled_from([0.0, 0.1, 0.5, 1.0, 4.0, 25.0, 200.0]))
-        role = draw(st.sampled_from(["assistant", "assistant", "user"]))
-        turns.append((time_s, role, f"Turn {number}: " + "go on " * draw(st.sampled_from([0, 3, 40]))))
+        role = draw(st.sampled_from(roles_drawn))
+        turns.append((time_s, role, f"Turn {number}: " + "go on " * draw(st.sampled_from([0, 3, 40, 200]))))
     return turns
 
 
@@ -206,14 +235,22 @@ def _last_answer(turns: Turns) -> int:
     max_seq_len=st.sampled_from([60, 150, 300, 700, 2000]),
     slack=st.integers(-20, 20),
     progress=st.booleans(),
+    knowledge=st.sampled_from(["", "1. Boil water.", "Pour. " * 300]),  # the last one is longer than most budgets
+    max_summary_tokens=st.sampled_from([768, 80]),  # summaries take 60 to 80
 )
-def test_invariants(bench, setup, image_tokens, separator, turns, max_seq_len, slack, progress) -> None:  # type: ignore[no-untyped-def]
+def test_invariants(  # type: ignore[no-untyped-def]
+    bench, setup, image_tokens, separator, turns, max_seq_len, slack, progress, knowledge, max_summary_tokens
+) -> None:
     store = FrameStore("T1", max(2, int(turns[-1][0] * 2) + slack))
-    dialog = bench.dialog(turns, progress=progress)
+    dialog = bench.dialog(turns, progress=progress, knowledge=knowledge)
     report = FillReport()
-    builder = bench.builder(setup, separator, image_tokens=image_tokens, max_seq_len=max_seq_len)
+    builder = bench.builder(
+        setup, separator, image_tokens=image_tokens, max_seq_len=max_seq_len, max_summary_tokens=max_summary_tokens
+    )
     samples = builder.build(dialog, store, report)
     stats = report.stats()
+    step = image_tokens + (separator != "none")
+    peer = whole_text(image_tokens, separator)
 
     cursor = 0
     for sample in samples:
@@ -222,10 +259,19 @@ def test_invariants(bench, setup, image_tokens, separator, turns, max_seq_len, s
         assert not limit or record["seq_len"] <= limit
         start, end = record["start_frame_idx"], record["end_frame_idx"]
         assert cursor <= start < end <= store.num_frames
+        if start > cursor and "dropped_turns_too_long" not in stats and setup != "summary_only":
+            assert record["seq_len"] + step > limit  # no frame was dropped that would have fit
         runs = [(t["start"], t["end"]) for t in record["conversation"] if t["role"] == "frames"]
         assert all(a < b for a, b in runs) and all(a[1] == b[0] for a, b in itertools.pairwise(runs))
         assert (sample.input_ids == builder.chat.tokenizer.image_id).sum() == (end - start) * image_tokens
         cursor = end
+        read = [
+            ("frames", t["end"] - t["start"]) if "start" in t else (t["role"], t["content"])
+            for t in record["conversation"]
+        ]
+        assert decode_conversation(sample.input_ids, builder.chat) == read
+        ids, labels = peer.build(record)
+        assert ids.tolist() == sample.input_ids.tolist() and labels.tolist() == sample.labels.tolist()
 
     answers = [content.strip() for _, role, content in turns if role == "assistant"]
     if setup != "summary_only":
@@ -240,6 +286,10 @@ def test_invariants(bench, setup, image_tokens, separator, turns, max_seq_len, s
             assert len(goals) == (1 if answered else 0) or stats.get("dropped_turns_too_long")
         left_out = sum(count for name, count in stats.items() if name.startswith("dropped_frames_"))
         assert stats.get("frames", 0) + left_out == store.num_frames  # every frame is in one sample or counted once
+        for earlier, later in itertools.pairwise(samples if progress else []):
+            told = earlier.record["conversation"][-1]["content"] if earlier.record["metadata"]["has_summary"] else ""
+            opening = later.record["conversation"][0]["content"]
+            assert told in opening and "the user was told" in opening  # the goal and all since then
     users = [content for sample in samples for content in contents(sample, "user")]
     assert len(users) == len(set(users))
 
