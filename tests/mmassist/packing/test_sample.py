@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from mmassist.core.config import build, meaning
 from mmassist.core.errors import ConfigError
 from mmassist.packing.chat_format import decode_conversation
-from mmassist.packing.conversation import load_messages
 from mmassist.packing.record import FrameStore
 from mmassist.packing.report import FillReport
 from mmassist.packing.sample import PackConfig, Sample, build_setup_config
@@ -113,38 +110,6 @@ def test_report_adds_up(bench) -> None:  # type: ignore[no-untyped-def]
     assert stats["frames"] == sum(s.record["end_frame_idx"] - s.record["start_frame_idx"] for s in samples)
     assert (stats["turns"], stats["answers"], stats["dialogs"]) == (31, 30, 1)
     assert FillReport().reasons() == "nothing to pack"
-
-
-def test_published_dialogs_pack_whole(bench, sample_data: Path) -> None:  # type: ignore[no-untyped-def]
-    """Five dialogs of the published data: every answer is taught once, nothing is dropped but waits."""
-    paths = sorted((sample_data / "extra" / "proassist-outputs").glob("*/generated_dialogs/*.json"))
-    assert len(paths) == 5
-    for path in paths:
-        for conversation in json.loads(path.read_text())["conversations"]:
-            messages = tuple(load_messages(conversation["conversation"], path.name))
-            dialog = replace(bench.dialog([]), messages=messages)
-            store = FrameStore("x", int(max(m.time_s for m in messages) * 2) + 60)
-            report = FillReport()
-            bench.builder().build(dialog, store, report)
-            stats = report.stats()
-            assert stats["answers"] == sum(m.is_assistant for m in messages)
-            assert "dropped_answers" not in stats
-
-
-def test_published_full_length_boundaries(bench, sample_data: Path) -> None:  # type: ignore[no-untyped-def]
-    """The published evaluation samples have the frames that the reference rules give here."""
-    path = sample_data / "extra" / "proassist-outputs" / "assembly101" / "prepared" / "dialog-klg_L0_I1.sample.jsonl"
-    for line in path.read_text().splitlines():
-        published = json.loads(line)
-        turns = published["conversation"]
-        messages = tuple(load_messages([t for t in turns if t["role"] in ("user", "assistant")], path.name))
-        dialog = replace(bench.dialog([]), messages=messages, start_s=published["start_frame_idx"] / 2)
-        store = FrameStore("x", 100_000)
-        for compat in (True, False):
-            builder = bench.builder("full_length", image_tokens=1, compat=compat)
-            (sample,) = builder.build(dialog, store, FillReport())
-            runs = [(t["start"], t["end"]) for t in sample.record["conversation"] if t["role"] == "frames"]
-            assert runs == [(t["start"], t["end"]) for t in turns if t["role"] == "frames"]
 
 
 def test_settings_that_cannot_work() -> None:
