@@ -9,6 +9,7 @@ import pytest
 from mmassist.core.config import build, meaning
 from mmassist.core.errors import ConfigError
 from mmassist.packing.chat_format import decode_conversation
+from mmassist.packing.conversation import load_messages
 from mmassist.packing.record import FrameStore
 from mmassist.packing.report import FillReport
 from mmassist.packing.sample import PackConfig, Sample, build_setup_config
@@ -110,6 +111,12 @@ def test_report_adds_up(bench) -> None:  # type: ignore[no-untyped-def]
     assert stats["frames"] == sum(s.record["end_frame_idx"] - s.record["start_frame_idx"] for s in samples)
     assert (stats["turns"], stats["answers"], stats["dialogs"]) == (31, 30, 1)
     assert FillReport().reasons() == "nothing to pack"
+
+
+def test_texts_of_a_dialog_are_read_without_blanks_around_them() -> None:
+    turn = {"role": "assistant", "content": " Boil.\n", "time": 2, "progress": "\nAll is set. "}
+    (message,) = load_messages([turn], "dialog 0")
+    assert (message.content, message.progress, message.time_s) == ("Boil.", "All is set.", 2.0)
 
 
 def test_settings_that_cannot_work() -> None:

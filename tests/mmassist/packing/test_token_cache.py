@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 
 from mmassist.packing.chat_format import ChatFormat, decode_conversation
 from mmassist.packing.record import FrameStore
@@ -25,7 +25,8 @@ from tests.mmassist.packing.conftest import SETUPS, Bench
 REAL_TOKENIZER = "MMASSIST_LLAMA3_TOKENIZER"  # a tokenizer.json to run the same tests with
 BLANKS = " \n\t\r\x0b\x1c\x85\xa0\u2003\u2028\u3000"
 MIXED = st.text(st.sampled_from("ab Zé9,.!'s-_日\U0001f600" + BLANKS), max_size=40)
-TEXTS = st.one_of(MIXED, st.text(st.characters(codec="utf-8"), max_size=30), st.from_regex(r"\w+( ?\w+[.,]?)*"))
+BLANK = st.text(st.sampled_from("ab. \n"), max_size=12)
+TEXTS = st.one_of(BLANK, MIXED, st.text(st.characters(codec="utf-8"), max_size=30), st.from_regex(r"\w+( ?\w+[.,]?)*"))
 
 
 def ids(data: bytes) -> list[int]:
@@ -33,10 +34,22 @@ def ids(data: bytes) -> list[int]:
     return found
 
 
-@pytest.fixture(scope="module", params=["tiny", "real"])
+def _merging_blanks() -> Tokenizer:
+    """As the tiny one, but blanks and line ends become one token wherever the splitter leaves them together."""
+    backend = build_tiny_tokenizer()
+    blanks = ["".join(pair) for pair in itertools.product("\u0120\u010a\u0109", repeat=2)]
+    merges = [(blank[0], blank[1]) for blank in blanks] + [(pair, one) for pair in blanks for one in "\u0120\u010a"]
+    tokens = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(merge) for merge in merges)]
+    backend.model = models.BPE(vocab={token: n for n, token in enumerate(dict.fromkeys(tokens))}, merges=merges)
+    return backend
+
+
+@pytest.fixture(scope="module", params=["tiny", "merging blanks", "real"])
 def any_tokenizer(request: pytest.FixtureRequest) -> ChatTokenizer:
-    """The tiny one, and the real one where the environment names it; else the tiny one again."""
+    """Tokenizers of Llama 3's splitter; the real one where the environment names it, else the tiny one again."""
     path = os.environ.get(REAL_TOKENIZER) if request.param == "real" else None
+    if request.param == "merging blanks":
+        return ChatTokenizer(_merging_blanks(), "blanks", "<image>", "x")
     return build_tokenizer(TokenizerConfig("llama3", path) if path else TokenizerConfig("tiny"))
 
 
