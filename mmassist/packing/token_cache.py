@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import json
 import re
+from array import array
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from mmassist.packing.tiny_tokenizer import SPLIT_REGEX
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Backend
 
-ID_BYTES = 4  # an int32
+ID_BYTES = array("i").itemsize  # 4
 MAX_BYTES = 64 << 20  # of keys and ids together; an item has about one megabyte of text
 ENTRY_BYTES = 200  # what Python adds to each key with its value, about
 # Python's whitespace contains all that the splitter takes for it, so this cuts nowhere where the splitter might not.
@@ -117,7 +116,7 @@ class TokenCache:
             self._remember(self._others, others, found[len(firsts) :])
 
     def _encode(self, texts: Sequence[str]) -> list[bytes]:
-        return [np.array(ids, dtype=np.int32).tobytes() for ids in self._encode_batch(texts)]
+        return [array("i", ids).tobytes() for ids in self._encode_batch(texts)]
 
     def _remember(self, entries: dict[str, bytes], keys: Sequence[str], values: Sequence[bytes]) -> None:
         entries.update(zip(keys, values, strict=True))
