@@ -7,8 +7,8 @@
     frames   := frame (separator frame)*
     frame    := the image token, I times
 
-Image placeholders never pass through the tokenizer: messages are encoded in batches and runs of frames are filled in by
-numpy, which gives the same ids as tokenising the whole text because every message starts and ends with a special token.
+Image placeholders never pass through the tokenizer: messages are encoded in batches and runs of frames are repeated
+bytes, which gives the same ids as tokenising the whole text because every message starts and ends with a special token.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import numpy as np
 
 from mmassist.core.errors import ConfigError
 from mmassist.packing.conversation import Frames, Message, Turn
-from mmassist.packing.tokenizer import EOT, ChatTokenizer
+from mmassist.packing.token_cache import ID_BYTES
+from mmassist.packing.tokenizer import BEFORE_CONTENT, EOT, ChatTokenizer
 
 ROLES = ("system", "user", "assistant")
-CACHE_SIZE = 4096  # messages; a conversation has a few hundred
 
 
 def separator_token(separator: str) -> str | None:
@@ -33,18 +33,28 @@ def separator_token(separator: str) -> str | None:
 
 
 class ChatFormat:
-    """One tokenizer with one number of tokens per frame and one separator."""
+    """One tokenizer with one number of tokens per frame and one separator.
+
+    Texts are tokenised once for all formats of one tokenizer: see ``ChatTokenizer.cache``.
+    """
 
     def __init__(self, tokenizer: ChatTokenizer, image_tokens: int, separator: str = "none"):
         self.tokenizer = tokenizer
         self.image_tokens = image_tokens
         self.separator_id = _separator_id(tokenizer, separator_token(separator))
-        self._roles = {role: tokenizer.encode(role) for role in ROLES}
-        self._cache: dict[tuple[str, str], np.ndarray] = {}
-
-    @property
-    def has_separator(self) -> bool:
-        return self.separator_id is not None
+        self.has_separator = self.separator_id is not None
+        self._cache = tokenizer.cache
+        self._bos = _as_bytes([tokenizer.bos_id])
+        self._heads = {
+            role: _as_bytes([tokenizer.start_header_id, *tokenizer.encode(role), tokenizer.end_header_id])
+            for role in ROLES
+        }
+        self._end = _as_bytes([tokenizer.eot_id])
+        between = [] if self.separator_id is None else [self.separator_id]
+        self._between = len(between)
+        self._frame = _as_bytes([tokenizer.image_id] * image_tokens + between)
+        self._frame_tokens = image_tokens + len(between)
+        self._added = {role: len(head + self._end) // ID_BYTES for role, head in self._heads.items()}
 
     @property
     def silence_id(self) -> int:
@@ -53,48 +63,54 @@ class ChatFormat:
 
     def prime(self, messages: Iterable[Message]) -> None:
         """Encode the messages that are not known yet, all in one batch."""
-        if len(self._cache) > CACHE_SIZE:
-            self._cache.clear()
-        missing = sorted({(m.role, m.content.strip()) for m in messages} - self._cache.keys())
-        bodies = self.tokenizer.encode_batch([f"\n\n{content}" for _, content in missing])
-        tok = self.tokenizer
-        for (role, content), body in zip(missing, bodies, strict=True):
-            ids = [tok.start_header_id, *self._roles[role], tok.end_header_id, *body, tok.eot_id]
-            self._cache[role, content] = np.array(ids, dtype=np.int32)
+        self._cache.prime([message.content.strip() for message in messages])
+
+    def prime_joined(self, parts: Sequence[str]) -> None:
+        """Know the content of a message that joins ``parts`` with blanks, which other messages may share."""
+        self._cache.prime_joined(parts)
 
     def message_ids(self, message: Message) -> np.ndarray:
-        """Ids of one message with header and terminator, int32."""
-        key = (message.role, message.content.strip())
-        if key not in self._cache:
-            self.prime([message])
-        return self._cache[key]
+        """Ids of one message with header and terminator, int32, read only."""
+        return np.frombuffer(self._message(message), dtype=np.int32)
+
+    def num_message_tokens(self, role: str, content: str) -> int:
+        """Tokens of a message with header and terminator."""
+        return self._added[role] + len(self._cache.ids(content.strip())) // ID_BYTES
 
     def num_frame_tokens(self, num_frames: int) -> int:
         """Tokens of a run: I per frame and one separator between two frames."""
-        return num_frames * self.image_tokens + (max(0, num_frames - 1) if self.has_separator else 0)
+        return num_frames * self._frame_tokens - self._between if num_frames else 0
 
     def num_tokens(self, turn: Turn) -> int:
         """Tokens of one element."""
         if isinstance(turn, Frames):
-            return self.num_frame_tokens(turn.num_frames)
-        return len(self.message_ids(turn))
+            return (turn.end - turn.start) * self._frame_tokens - self._between
+        return self._added[turn.role] + len(self._cache.ids(turn.content.strip())) // ID_BYTES
 
     def assemble(self, turns: Sequence[Turn]) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """Ids of a whole sequence with its leading BOS, int32, and the token range ``[start, end)`` of each element."""
-        self.prime(turn for turn in turns if isinstance(turn, Message))
-        ranges = []
+        parts, ranges = [self._bos], []
         position = 1
         for turn in turns:
-            ranges.append((position, position + self.num_tokens(turn)))
-            position = ranges[-1][1]
-        ids = np.full(position, self.tokenizer.image_id, dtype=np.int32)
-        ids[0] = self.tokenizer.bos_id
-        for turn, (start, end) in zip(turns, ranges, strict=True):
-            if isinstance(turn, Message):
-                ids[start:end] = self.message_ids(turn)
-            elif self.separator_id is not None:
-                ids[start + self.image_tokens : end : self.image_tokens + 1] = self.separator_id
-        return ids, ranges
+            if isinstance(turn, Frames):
+                part = self._frame * (turn.end - turn.start)
+                if self._between:
+                    part = part[:-ID_BYTES]
+            else:
+                part = self._message(turn)
+            parts.append(part)
+            end = position + len(part) // ID_BYTES
+            ranges.append((position, end))
+            position = end
+        return np.frombuffer(b"".join(parts), dtype=np.int32), ranges
+
+    def _message(self, message: Message) -> bytes:
+        body = self._cache.ids(message.content.strip())
+        return self._heads[message.role] + body + self._end
+
+
+def _as_bytes(ids: Sequence[int]) -> bytes:
+    return np.array(ids, dtype=np.int32).tobytes()
 
 
 def _separator_id(tokenizer: ChatTokenizer, token: str | None) -> int | None:
@@ -124,7 +140,7 @@ def decode_conversation(input_ids: Sequence[int] | np.ndarray, chat: ChatFormat)
         elif ids[position] == tok.start_header_id:
             header_end, end = ids.index(tok.end_header_id, position), ids.index(tok.eot_id, position)
             role = tok.decode(ids[position + 1 : header_end])
-            found.append((role, tok.decode(ids[header_end + 1 : end]).removeprefix("\n\n")))
+            found.append((role, tok.decode(ids[header_end + 1 : end]).removeprefix(BEFORE_CONTENT)))
             position = end + 1
         else:
             raise ValueError(f"token {ids[position]} at {position} starts neither a message nor a frame")

@@ -54,11 +54,8 @@ def load_messages(turns: Iterable[Mapping[str, Any]], where: str) -> list[Messag
             )
         if not isinstance(time_s, (int, float)) or not math.isfinite(time_s):
             raise ItemError(Kind.PERMANENT, f"{where}, turn {number}: time {time_s!r} is not a number of seconds")
-        messages.append(
-            Message(
-                role, content.strip(), float(time_s), str(turn.get("labels") or ""), str(turn.get("progress") or "")
-            )
-        )
+        labels, progress = str(turn.get("labels") or ""), str(turn.get("progress") or "")
+        messages.append(Message(role, content.strip(), float(time_s), labels, progress.strip()))
     return messages
 
 

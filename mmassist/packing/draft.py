@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from mmassist.core.rng import rng
 from mmassist.packing.chat_format import ChatFormat
@@ -36,7 +37,7 @@ class Draft:
     body: tuple[Turn, ...]
     tail: tuple[Turn, ...]
 
-    @property
+    @cached_property
     def turns(self) -> tuple[Turn, ...]:
         return (self.opening, *self.body, *self.tail)
 
@@ -46,7 +47,7 @@ class Draft:
         last = self.tail[-1] if self.tail else None
         return last.content if isinstance(last, Message) else None
 
-    @property
+    @cached_property
     def span(self) -> tuple[int, int]:
         """The frames ``[start, end)`` of the sample, the summary's frame included."""
         found = frame_span(self.turns)
@@ -71,6 +72,7 @@ class Drafter:
         self._context_frames = max(1, round(low * fps)), max(1, round(high * fps))
         self._key = (rules.seed, item_key, user_id)
         self._knowledge = knowledge.strip() if rules.has_knowledge else ""
+        self._request_cost = chat.num_message_tokens("system", SUMMARY_REQUEST) + chat.num_frame_tokens(1)
 
     def opening(self, clip_idx: int, progress: str, with_knowledge: bool) -> Message:
         """The system message: who the assistant is, what happened before, what it knows."""
@@ -79,7 +81,9 @@ class Drafter:
         else:
             persona = rng("persona", *self._key, clip_idx).choice(self.rules.personas)
         knowledge = knowledge_text(self._knowledge) if with_knowledge and self._knowledge else ""
-        return Message("system", " ".join(part for part in (persona, progress, knowledge) if part))
+        parts = [part for part in (persona, progress, knowledge) if part]
+        self.chat.prime_joined(parts)
+        return Message("system", " ".join(parts))
 
     def num_context_frames(self, clip_idx: int, attempt: int = 0) -> int:
         """How much of a wait the next sample keeps, drawn evenly."""
@@ -99,8 +103,12 @@ class Drafter:
         return self.chat.num_tokens(turn)
 
     def total(self, turns: tuple[Turn, ...]) -> int:
-        return sum(self.cost(turn) for turn in turns)
+        return sum(map(self.cost if self.rules.is_summary_only else self.chat.num_tokens, turns))
 
-    def tail_cost(self, tail: tuple[Turn, ...]) -> int:
+    def summary_cost(self, progress: str) -> int:
         """Tokens of the summary's part, whose assistant message always stays."""
-        return sum(self.chat.num_tokens(turn) for turn in tail)
+        return self._request_cost + self.chat.num_message_tokens("assistant", progress)
+
+    def num_frames_in(self, room: int) -> int:
+        """How many frames more a run can have for ``room`` tokens."""
+        return room // (self.chat.image_tokens + int(self.chat.has_separator))

@@ -35,11 +35,12 @@ def build_labels(
     """Labels of one assembled sequence, int32 like its ids; ``ranges`` are the token ranges of ``turns``."""
     labels = np.full(len(input_ids), IGNORE, dtype=np.int32)
     step = chat.image_tokens + int(chat.has_separator)
+    silence_id = chat.silence_id
     for turn, (start, end) in zip(turns, ranges, strict=True):
         if isinstance(turn, Frames):
             if with_silence:
-                silent = start + chat.image_tokens - 1 + step * np.arange(turn.num_frames - 1)
-                labels[silent] = chat.silence_id
+                # ends before the last token of the run's last frame
+                labels[start + chat.image_tokens - 1 : end - 1 : step] = silence_id
         elif turn.is_assistant:
             labels[start - 1 : end - 1] = input_ids[start:end]
     return labels

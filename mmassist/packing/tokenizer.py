@@ -11,6 +11,7 @@ from mmassist.core.config import build, transient
 from mmassist.core.errors import ConfigError
 from mmassist.core.fingerprint import bytes_digest, digest
 from mmassist.packing.tiny_tokenizer import build_tiny_tokenizer, tiny_revision
+from mmassist.packing.token_cache import TokenCache, splits_before_blanks
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Backend
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 TINY = "tiny"
 BOS, EOT = "<|begin_of_text|>", "<|eot_id|>"
 START_HEADER, END_HEADER = "<|start_header_id|>", "<|end_header_id|>"
+BEFORE_CONTENT = "\n\n"  # behind a header
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class ChatTokenizer:
     """Text to ids without any special token being read out of the text: ``<|eot_id|>`` typed by a user stays text.
 
     ``image_id`` is the first id after the tokenizer's own vocabulary unless the vocabulary already has the token.
+    ``cache`` holds the contents of messages for all who pack with this tokenizer, whatever their other settings.
     """
 
     def __init__(self, backend: Backend, name: str, image_token: str, revision: str):
@@ -105,6 +108,7 @@ class ChatTokenizer:
         self.start_header_id = self.token_id(START_HEADER)
         self.end_header_id = self.token_id(END_HEADER)
         self.image_id = self.token_id(image_token)
+        self.cache = TokenCache(self.encode_batch, splits_before_blanks(backend), BEFORE_CONTENT)
         self.vocab_size: int = backend.get_vocab_size(with_added_tokens=True)
 
     def token_id(self, token: str) -> int:

@@ -74,7 +74,7 @@ class Pack(Stage):
     """
 
     name: ClassVar[str] = "pack"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     kind: ClassVar[ItemKind] = ItemKind.DIALOG
     reads: ClassVar[tuple[str, ...]] = ("extract", "generate", "split")
     sections: ClassVar[dict[str, Section]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
@@ -10,7 +11,9 @@ from mmassist.packing.chat_format import ChatFormat
 from mmassist.packing.conversation import Message
 from mmassist.packing.record import Dialog
 from mmassist.packing.sample import PackConfig, SampleBuilder, SetupConfig
+from mmassist.packing.tiny_tokenizer import build_tiny_tokenizer
 from mmassist.packing.tokenizer import ChatTokenizer, TokenizerConfig, build_tokenizer
+from tools.bench.packing_peer import WholeText
 
 pytest.importorskip("tokenizers")
 
@@ -25,6 +28,16 @@ SETUPS = {
 @pytest.fixture(scope="session")
 def tokenizer() -> ChatTokenizer:
     return build_tokenizer(TokenizerConfig("tiny"))
+
+
+@cache
+def whole_text(image_tokens: int, separator: str) -> WholeText:
+    """Ids and labels by the rules of the reference's loader, with the tiny tokenizer."""
+    from tokenizers import AddedToken
+
+    backend = build_tiny_tokenizer()
+    backend.add_special_tokens([AddedToken("<image>", special=True, normalized=False)])
+    return WholeText(backend, image_tokens, {"none": "", "EOS": "<|eot_id|>"}.get(separator, separator))
 
 
 class Bench:
@@ -49,7 +62,7 @@ class Bench:
                 content.strip(),
                 time_s,
                 labels="initiative|instruction" if role == "assistant" else "",
-                progress=f"At {time_s:.1f} s the user was told: {content[:60]}"
+                progress=f"At {time_s:.1f} s the user was told: {content[:60].strip()}"
                 if role == "assistant" and with_progress
                 else "",
             )

@@ -235,8 +235,9 @@ def test_long_waits_lose_their_middle_at_a_cut(make) -> None:  # type: ignore[no
     assert [text for _, _, text in shown(samples)] == [f"C does thing {n}." for n in range(20)]
     assert {end - start for start, end, _ in shown(samples)} <= set(range(2, 42))
     assert report.stats()["dropped_frames_silence"] > 0
-    first_waits = [s.record["conversation"][1] for s in samples[1:]]
-    assert all(2 <= run["end"] - run["start"] <= 6 for run in first_waits)
+    for sample in samples[1:]:  # what is left of the wait is what fits, and never less than a second
+        run = sample.record["conversation"][1]
+        assert run["end"] - run["start"] == 40 or (run["end"] - run["start"] >= 2 and len(sample.input_ids) == 100)
 
 
 def test_narrations_of_a_later_part_begin_where_it_does(make) -> None:  # type: ignore[no-untyped-def]

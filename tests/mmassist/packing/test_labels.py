@@ -46,6 +46,46 @@ def test_summary_only_teaches_no_silence(tokenizer: ChatTokenizer) -> None:
     assert (labels == IGNORE).all()
 
 
+@pytest.mark.parametrize("separator", ["none", "EOS", ","])
+@pytest.mark.parametrize("follower", ["user", "system", "nothing"])
+def test_the_last_frame_before_others_than_the_assistant_teaches_nothing(
+    tokenizer: ChatTokenizer, separator: str, follower: str
+) -> None:
+    chat = ChatFormat(tokenizer, 3, separator)
+    turns: list[Turn] = [Message("system", "Watch."), Frames(0, 4)]
+    turns += [] if follower == "nothing" else [Message(follower, "Hm?")]
+    ids, ranges = chat.assemble(turns)
+    labels = build_labels(ids, turns, ranges, chat)
+    start, end = ranges[1]
+    step = 3 if separator == "none" else 4
+    silent = [start + 2 + step * n for n in range(3)]  # the last image token of the frames before the last one
+    assert np.flatnonzero(labels != IGNORE).tolist() == silent
+    assert (labels[silent] == chat.silence_id).all()
+    assert (ids[silent] == tokenizer.image_id).all()
+    if separator != "none":
+        assert (ids[np.array(silent) + 1] == labels[silent]).all()  # the separator itself predicts nothing
+    assert labels[end - 1] == IGNORE
+
+
+def test_the_request_for_a_summary_is_not_taught_and_the_summary_is_whole(tokenizer: ChatTokenizer) -> None:
+    chat = ChatFormat(tokenizer, 2, "EOS")
+    summary = Message("assistant", "All done.")
+    turns: list[Turn] = [
+        Frames(0, 1),
+        Message("assistant", "Pour."),
+        Message("system", "Sum up."),
+        Frames(1, 2),
+        summary,
+    ]
+    ids, ranges = chat.assemble(turns)
+    labels = build_labels(ids, turns, ranges, chat)
+    start, end = ranges[-1]
+    assert labels[start - 1 : end - 1].tolist() == ids[start:end].tolist() == chat.message_ids(summary).tolist()
+    assert ids[start - 1] == tokenizer.image_id and labels[start - 1] == tokenizer.start_header_id
+    assert labels[end - 2] == tokenizer.eot_id and labels[end - 1] == IGNORE
+    assert (labels[ranges[1][1] - 1 : start - 1] == IGNORE).all()  # the request, and the first tokens of its frame
+
+
 @st.composite
 def conversations(draw: st.DrawFn) -> list[Turn]:
     turns: list[Turn] = [Message("system", "Watch.")]

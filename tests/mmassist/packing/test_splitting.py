@@ -8,8 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mmassist.packing.chat_format import decode_conversation
 from mmassist.packing.record import FrameStore
 from mmassist.packing.report import FillReport
+from tests.mmassist.packing.conftest import whole_text
 
 STORE = FrameStore("T1", 4000)
 Turns = list[tuple[float, str, str]]
@@ -45,7 +47,8 @@ def test_a_long_silent_lead_in_keeps_goal_and_knowledge(bench) -> None:  # type:
     assert contents(sample, "user") == ["I want to brew coffee."]
     assert sample.record["conversation"][3]["content"].startswith("Task knowledge: Making coffee")
     start, end = spans([sample])[0]
-    assert 500 - 40 <= start <= 500 - 10 and end == 502
+    assert 0 < start < 500 and end == 502
+    assert 4000 - 11 < len(sample.input_ids) <= 4000  # another frame would not fit
     assert report.stats()["dropped_frames_silence"] == start
 
     report = FillReport()
@@ -104,10 +107,36 @@ def test_only_the_middle_of_a_long_wait_is_dropped(bench) -> None:  # type: igno
     first, second = bench.builder(max_seq_len=1000).build(dialog, STORE, report)
     assert spans([first]) == [(0, 5)]
     start, end = spans([second])[0]
-    assert 760 <= start <= 790 and end == 801
+    assert 5 < start <= 790 and end == 801  # at least the last five seconds stay
+    assert 1000 - 10 < len(second.input_ids) <= 1000  # and as much more as there is room for
     assert report.stats()["dropped_frames_silence"] == start - 5
     opening = second.record["conversation"][0]["content"]
     assert "At 2.0 s the user was told: Boil." in opening and "Task knowledge:" in opening
+
+
+@pytest.mark.parametrize("separator", ["none", "EOS"])
+def test_frames_that_were_dropped_come_back_across_words(bench, separator: str) -> None:  # type: ignore[no-untyped-def]
+    """Room that is left at the end goes to the last frames of the lead-in, in front of the words they belong to."""
+    turns = [
+        (10.0, "user", "Hello."),
+        (20.0, "user", "Coffee!"),
+        (30.0, "assistant", "Boil."),
+        (400.0, "assistant", "Pour."),
+    ]
+    frames = []
+    for max_seq_len in range(150, 900):
+        builder = bench.builder("no_knowledge", separator, max_seq_len=max_seq_len)
+        first = builder.build(bench.dialog(turns, progress=False), STORE, FillReport())[0]
+        start, end = spans([first])[0]
+        assert contents(first, "user") == ["Hello.", "Coffee!"] and end == 60
+        runs = [(t["start"], t["end"]) for t in first.record["conversation"] if t["role"] == "frames"]
+        assert [end for _, end in runs] == [end for end in (20, 40, 60) if end > start]
+        begins_run = start in (20, 40)  # then another frame needs no separator
+        another = 10 if begins_run or separator == "none" else 11
+        assert start == 0 or len(first.input_ids) + another > max_seq_len
+        frames.append(end - start)
+    assert frames == sorted(frames)
+    assert frames[0] < 20 and frames[-1] == 60
 
 
 def test_the_summary_does_not_take_the_frame_of_the_next_answer(bench) -> None:  # type: ignore[no-untyped-def]
@@ -168,26 +197,29 @@ def test_full_length_is_one_sample(bench) -> None:  # type: ignore[no-untyped-de
 
 
 def test_draws_depend_on_the_sample_alone(bench) -> None:  # type: ignore[no-untyped-def]
-    turns: Turns = [(1.0, "user", "Coffee!"), *((40.0 * n, "assistant", f"Do step {n}.") for n in range(1, 30))]
-    build = bench.builder(max_seq_len=1000).build
+    turns: Turns = [(1.0, "user", "Coffee!"), *((40.0 * n, "assistant", f"Do step {n}.") for n in range(1, 60))]
+    build = bench.builder(max_seq_len=1500).build
     first = build(bench.dialog(turns), STORE, FillReport())
     build(bench.dialog(turns, user_id="other_1"), STORE, FillReport())
     again = build(bench.dialog(turns), STORE, FillReport())
     assert [s.record for s in first] == [s.record for s in again]
-    other = bench.builder(max_seq_len=1000, seed=43).build(bench.dialog(turns), STORE, FillReport())
+    other = bench.builder(max_seq_len=1500, seed=43).build(bench.dialog(turns), STORE, FillReport())
     assert spans(other) != spans(first)
     assert len({s.record["conversation"][0]["content"].split(".")[0] for s in first}) > 1
 
 
 @st.composite
 def dialogs(draw: st.DrawFn) -> Turns:
-    """Sorted random dialogs: bursts, long waits, long texts, many users in a row, any role first."""
+    """Sorted random dialogs: bursts, long silences, very long messages, many users in a row or none, any role first."""
     turns: Turns = []
     time_s = 0.0
+    roles_drawn = draw(
+        st.sampled_from([["assistant", "assistant", "user"], ["assistant"], ["assistant", "user", "user"]])
+    )
     for number in range(draw(st.integers(1, 14))):
         time_s += draw(st.sampled_from([0.0, 0.1, 0.5, 1.0, 4.0, 25.0, 200.0]))
-        role = draw(st.sampled_from(["assistant", "assistant", "user"]))
-        turns.append((time_s, role, f"Turn {number}: " + "go on " * draw(st.sampled_from([0, 3, 40]))))
+        role = draw(st.sampled_from(roles_drawn))
+        turns.append((time_s, role, f"Turn {number}: " + "go on " * draw(st.sampled_from([0, 3, 40, 200]))))
     return turns
 
 
@@ -204,14 +236,22 @@ def _last_answer(turns: Turns) -> int:
     max_seq_len=st.sampled_from([60, 150, 300, 700, 2000]),
     slack=st.integers(-20, 20),
     progress=st.booleans(),
+    knowledge=st.sampled_from(["", "1. Boil water.", "Pour. " * 300]),  # the last one is longer than most budgets
+    max_summary_tokens=st.sampled_from([768, 80]),  # summaries take 60 to 80
 )
-def test_invariants(bench, setup, image_tokens, separator, turns, max_seq_len, slack, progress) -> None:  # type: ignore[no-untyped-def]
+def test_invariants(  # type: ignore[no-untyped-def]
+    bench, setup, image_tokens, separator, turns, max_seq_len, slack, progress, knowledge, max_summary_tokens
+) -> None:
     store = FrameStore("T1", max(2, int(turns[-1][0] * 2) + slack))
-    dialog = bench.dialog(turns, progress=progress)
+    dialog = bench.dialog(turns, progress=progress, knowledge=knowledge)
     report = FillReport()
-    builder = bench.builder(setup, separator, image_tokens=image_tokens, max_seq_len=max_seq_len)
+    builder = bench.builder(
+        setup, separator, image_tokens=image_tokens, max_seq_len=max_seq_len, max_summary_tokens=max_summary_tokens
+    )
     samples = builder.build(dialog, store, report)
     stats = report.stats()
+    step = image_tokens + (separator != "none")
+    peer = whole_text(image_tokens, separator)
 
     cursor = 0
     for sample in samples:
@@ -220,10 +260,19 @@ def test_invariants(bench, setup, image_tokens, separator, turns, max_seq_len, s
         assert not limit or record["seq_len"] <= limit
         start, end = record["start_frame_idx"], record["end_frame_idx"]
         assert cursor <= start < end <= store.num_frames
+        if start > cursor and "dropped_turns_too_long" not in stats and setup != "summary_only":
+            assert record["seq_len"] + step > limit  # no frame was dropped that would have fit
         runs = [(t["start"], t["end"]) for t in record["conversation"] if t["role"] == "frames"]
         assert all(a < b for a, b in runs) and all(a[1] == b[0] for a, b in itertools.pairwise(runs))
         assert (sample.input_ids == builder.chat.tokenizer.image_id).sum() == (end - start) * image_tokens
         cursor = end
+        read = [
+            ("frames", t["end"] - t["start"]) if "start" in t else (t["role"], t["content"])
+            for t in record["conversation"]
+        ]
+        assert decode_conversation(sample.input_ids, builder.chat) == read
+        ids, labels = peer.build(record)
+        assert ids.tolist() == sample.input_ids.tolist() and labels.tolist() == sample.labels.tolist()
 
     answers = [content.strip() for _, role, content in turns if role == "assistant"]
     if setup != "summary_only":
@@ -238,6 +287,10 @@ def test_invariants(bench, setup, image_tokens, separator, turns, max_seq_len, s
             assert len(goals) == (1 if answered else 0) or stats.get("dropped_turns_too_long")
         left_out = sum(count for name, count in stats.items() if name.startswith("dropped_frames_"))
         assert stats.get("frames", 0) + left_out == store.num_frames  # every frame is in one sample or counted once
+        for earlier, later in itertools.pairwise(samples if progress else []):
+            told = earlier.record["conversation"][-1]["content"] if earlier.record["metadata"]["has_summary"] else ""
+            opening = later.record["conversation"][0]["content"]
+            assert told in opening and "the user was told" in opening  # the goal and all since then
     users = [content for sample in samples for content in contents(sample, "user")]
     assert len(users) == len(set(users))
 
