@@ -38,30 +38,24 @@ class Collator:
         import torch
 
         form = _common_form(samples)
-        length = self._length(samples)
-        shape = (len(samples), length)
-        image_id = form["tokenizer"]["image_id"]
-        input_ids = torch.full(shape, form["tokenizer"]["pad_id"])
-        labels = torch.full(shape, IGNORE)
-        attention_mask, position_ids = torch.zeros(2, *shape, dtype=torch.int64)
-        image_mask = torch.zeros(shape, dtype=torch.bool)
+        shape = (len(samples), self._length(samples))
+        # Filled by numpy: torch would start its threads for every few kilobytes. One block: every tensor with memory of
+        # its own costs a worker about a millisecond on its way out.
+        block = np.zeros((4, *shape), np.int64)
+        input_ids, labels, attention_mask, position_ids = block
+        input_ids[:], labels[:] = form["tokenizer"]["pad_id"], IGNORE
         for row, sample in enumerate(samples):
-            ids = torch.from_numpy(sample["input_ids"])
-            num = len(ids)
-            input_ids[row, :num] = ids
-            labels[row, :num] = torch.from_numpy(sample["labels"])
+            num = len(sample["input_ids"])
+            input_ids[row, :num] = sample["input_ids"]
+            labels[row, :num] = sample["labels"]
             attention_mask[row, :num] = 1
-            position_ids[row, :num] = torch.arange(num)
-            image_mask[row, :num] = ids == image_id
-        batch = {
-            "input_ids": input_ids,
-            "labels": labels,
-            "attention_mask": attention_mask,
-            "position_ids": position_ids,
-            "image_mask": image_mask,
-            "keys": [sample["key"] for sample in samples],
-            "sources": [sample["source"] for sample in samples],
-        }
+            position_ids[row, :num] = np.arange(num)
+        image_mask = (input_ids == form["tokenizer"]["image_id"]) & (attention_mask == 1)
+        names = ("input_ids", "labels", "attention_mask", "position_ids")
+        batch: dict[str, Any] = dict(zip(names, torch.from_numpy(block), strict=True))
+        batch["image_mask"] = torch.from_numpy(image_mask)
+        batch["keys"] = [sample["key"] for sample in samples]
+        batch["sources"] = [sample["source"] for sample in samples]
         if form["dim"] is not None:
             batch["image_features"] = _join_features(samples, image_mask.sum(1).tolist(), form["dim"])
         return batch
@@ -98,24 +92,8 @@ def _form(sample: dict[str, Any]) -> dict[str, Any]:
 def _join_features(samples: Sequence[dict[str, Any]], num_tokens: Sequence[int], dim: int) -> torch.Tensor:
     import torch
 
-    joined = _empty((sum(num_tokens), dim))
-    start = 0
-    for sample, num in zip(samples, num_tokens, strict=True):
-        rows: np.ndarray = sample["features"].reshape(-1, dim)
-        if len(rows) != num:
-            raise ConfigError(f"sample {sample['key']} has {num} image tokens and {len(rows)} rows of features")
-        joined[start : start + num] = torch.from_numpy(rows)
-        start += num
-    return joined
-
-
-def _empty(shape: tuple[int, int]) -> torch.Tensor:
-    """A float16 tensor; in a worker in shared memory, where it would be copied to on its way out."""
-    import torch
-    from torch.utils.data import get_worker_info
-
-    made = torch.empty(0, dtype=torch.float16)
-    if get_worker_info() is None:
-        return made.new_empty(shape)
-    num_bytes = shape[0] * shape[1] * made.element_size()
-    return made.set_(torch.UntypedStorage._new_shared(num_bytes), 0, shape)  # type: ignore[call-overload]
+    rows = [sample["features"].reshape(-1, dim) for sample in samples]
+    for sample, found, num in zip(samples, rows, num_tokens, strict=True):
+        if len(found) != num:
+            raise ConfigError(f"sample {sample['key']} has {num} image tokens and {len(found)} rows of features")
+    return torch.from_numpy(np.concatenate(rows))  # numpy asks for large pages where torch does not

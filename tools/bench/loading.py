@@ -99,7 +99,7 @@ def compare(title: str, ways: Sequence[Way], amount: Amount, rounds: int) -> Non
 
 def measure_without_features(root: Path, dialogs: int, rounds: int) -> None:
     folder = root / "bench" / "prepared" / "text_L4096_I10"
-    packed = pack_dialogs(dialogs, 10)
+    packed = pack_dialogs(dialogs)
     write_prepared(folder, packed, per_shard=40)
     shards = list_shards(folder, "train")
     ways = [
@@ -115,7 +115,7 @@ def measure_without_features(root: Path, dialogs: int, rounds: int) -> None:
 
 def measure_with_features(root: Path, recordings: int, dim: int, rounds: int) -> None:
     dataset_dir = root / "bench"
-    packed = pack_dialogs(recordings, 10)
+    packed = pack_dialogs(recordings)
     apart, inside = (dataset_dir / "prepared" / name for name in ("apart_L4096_I10", "inside_L4096_I10"))
     write_prepared(apart, packed, per_shard=8)
     write_prepared(inside, packed, per_shard=2, dim=dim)

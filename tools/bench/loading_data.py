@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from tools.bench.packing import make_dialog
 
 MINUTES = 10
 CHUNK_FRAMES = 120
+IMAGE_TOKENS: Final = 10
 PARTS = {"3x3": 9, "cls": 1}
 
 
@@ -40,11 +42,11 @@ def write_unit(root: Path, tasks: Mapping[str, Mapping[str, Iterable[Member]]]) 
         commit_task(unit, task, made, {}, "bench", "bench")
 
 
-def pack_dialogs(number: int, image_tokens: int) -> dict[str, list[Sample]]:
-    """Samples of made-up dialogs of ten minutes by recording, at most 4,096 tokens each."""
-    chat = ChatFormat(build_tokenizer(TokenizerConfig("tiny")), image_tokens)
+def pack_dialogs(number: int) -> dict[str, list[Sample]]:
+    """Samples of made-up dialogs of ten minutes by recording, at most 4,096 tokens each, 10 of them a frame."""
+    chat = ChatFormat(build_tokenizer(TokenizerConfig("tiny")), IMAGE_TOKENS)
     setup = SetupConfig(name="bench", knowledge=True, summary=True)
-    builder = SampleBuilder(PackConfig(image_tokens=image_tokens), setup, chat)
+    builder = SampleBuilder(PackConfig(image_tokens=IMAGE_TOKENS), setup, chat)
     dialogs = [make_dialog(number, MINUTES) for number in range(number)]
     return {d.item_key: builder.build(d, FrameStore(d.item_key, num_frames()), FillReport()) for d in dialogs}
 
