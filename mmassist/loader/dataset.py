@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-import webdataset as wds
 from webdataset.pytorch import IterableDataset  # torch's own where torch is installed
 
 from mmassist.core.errors import ConfigError
 from mmassist.loader.catalog import digest_of, load_catalog
-from mmassist.loader.order import Epoch, count_copies, draw_epoch
+from mmassist.loader.order import Epoch, count_copies, deal, draw_epoch, share_of
 from mmassist.loader.sample import SampleReader
 from mmassist.loader.source import Sources, expected_copies, list_sources
 
@@ -92,16 +92,13 @@ class PreparedDataset(IterableDataset):
 
     def __len__(self) -> int:
         """Samples of this rank in a whole epoch."""
-        return len(range(self.rank, self._end(0), self.world_size))
+        return len(self._share(0))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        _, _, worker, num_workers = wds.utils.pytorch_worker_info()
         epoch, drawn = self.epoch, self.draw(self.epoch)
-        mine = range(self.position + self.rank, self._end(self.position), self.world_size)
-        for start in range(worker * self.batch_size, len(mine), num_workers * self.batch_size):
-            for place in mine[start : start + self.batch_size]:
-                source, number, copy = (int(a[place]) for a in (drawn.source, drawn.sample, drawn.copy))
-                yield self._reader.read(source, number, copy, epoch)
+        for place in deal(self._share(self.position), self.batch_size, *_worker()):
+            source, number, copy = (int(array[place]) for array in (drawn.source, drawn.sample, drawn.copy))
+            yield self._reader.read(source, number, copy, epoch)
 
     def draw(self, epoch: int) -> Epoch:
         """The sequence of ``epoch``, kept until another one is asked for."""
@@ -145,10 +142,9 @@ class PreparedDataset(IterableDataset):
                 self._reader.read(source, number, 0, 0)
         return sum(len(catalog) for catalog in self._catalogs)
 
-    def _end(self, position: int) -> int:
-        """Where the epoch ends for one that goes on from ``position``."""
-        whole = self.world_size * self.batch_size
-        return self.epoch_size - (self.epoch_size - position) % whole if self.drop_last else self.epoch_size
+    def _share(self, position: int) -> range:
+        whole = self.world_size * self.batch_size if self.drop_last else 1
+        return share_of(self.epoch_size, position, self.rank, self.world_size, whole)
 
     def _check_forms(self) -> None:
         """Raise ConfigError when sources were packed for different models; of each the first sample is looked at."""
@@ -168,3 +164,14 @@ class PreparedDataset(IterableDataset):
 def iter_samples(sources: Sources, split: str, **settings: Any) -> Iterator[dict[str, Any]]:
     """Iterate once over the samples of ``split``; ``settings`` are those of ``PreparedDataset``."""
     return iter(PreparedDataset(sources, split, **settings))
+
+
+def _worker() -> tuple[int, int]:
+    """The number of this worker of a ``DataLoader``, and of how many."""
+    if "torch" in sys.modules:
+        from torch.utils.data import get_worker_info
+
+        info = get_worker_info()
+        if info is not None:
+            return info.id, info.num_workers
+    return 0, 1

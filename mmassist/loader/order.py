@@ -6,7 +6,7 @@ shuffling methods are not promised to stay, and an order has to outlive an upgra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,6 +105,17 @@ def draw_epoch(
         places = sources == source
         made.sample[places], made.copy[places] = samples, copies
     return made
+
+
+def share_of(epoch_size: int, position: int, rank: int, world_size: int, whole: int = 1) -> range:
+    """The positions of one rank from ``position`` on; what does not make a multiple of ``whole`` is left out."""
+    return range(position + rank, epoch_size - (epoch_size - position) % whole, world_size)
+
+
+def deal(places: range, batch_size: int, worker: int, num_workers: int) -> Iterator[int]:
+    """One worker's part of a rank's positions: batches in turn, as a ``DataLoader`` asks its workers."""
+    for start in range(worker * batch_size, len(places), num_workers * batch_size):
+        yield from places[start : start + batch_size]
 
 
 def _split(expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
