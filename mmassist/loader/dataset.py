@@ -73,6 +73,9 @@ class PreparedDataset(IterableDataset):
         self._catalogs = [load_catalog(source.folder, split, use_weights) for source in self.sources]
         self._expected = expected_copies(self.sources, self._catalogs, epoch_size)
         self.epoch_size = sum(count_copies(expected) for expected in self._expected)
+        if not len(self._share(0)):
+            ranks = f"rank {rank} of {world_size} with batch_size {batch_size}"
+            raise ConfigError(f"an epoch has {self.epoch_size} samples, which leaves {ranks} none; take fewer ranks")
         self._reader = SampleReader(
             self.sources,
             self._catalogs,
@@ -132,15 +135,18 @@ class PreparedDataset(IterableDataset):
     def _digest(self) -> str:
         return digest_of(self._catalogs)
 
+    def iter_stored(self) -> Iterator[dict[str, Any]]:
+        """Every sample once, source by source as stored, whatever ranks, weights and repeats."""
+        for source, catalog in enumerate(self._catalogs):
+            for number in range(len(catalog)):
+                yield self._reader.read(source, number, 0, 0)
+
     def check(self) -> int:
         """Read every sample once, features included; returns their number. Raises as reading them would.
 
         It takes about as long as an epoch without repeats, and finds before training what training would stop at.
         """
-        for source, catalog in enumerate(self._catalogs):
-            for number in range(len(catalog)):
-                self._reader.read(source, number, 0, 0)
-        return sum(len(catalog) for catalog in self._catalogs)
+        return sum(1 for _ in self.iter_stored())
 
     def _share(self, position: int) -> range:
         whole = self.world_size * self.batch_size if self.drop_last else 1

@@ -155,6 +155,8 @@ def test_an_empty_split_and_wrong_settings_are_refused(folder, tmp_path):
     with pytest.raises(ConfigError, match="no shard at all"):
         list_shards(tmp_path, "train")
     wrong = ({"rank": 2, "world_size": 2}, {"window": 0}, {"batch_size": 0}, {"neg_frame_sampling_rate": 10})
+    with pytest.raises(ConfigError, match="an epoch has 20 samples, which leaves rank 0 of 7 with batch_size 3 none"):
+        PreparedDataset(folder, "train", world_size=7, batch_size=3, drop_last=True)
     for settings in (*wrong, {"epoch_size": 0}):
         with pytest.raises(ConfigError, match=next(iter(settings))):
             PreparedDataset(folder, "train", **settings)
