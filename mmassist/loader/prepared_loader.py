@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mmassist.core.errors import ConfigError
@@ -20,6 +22,10 @@ class PreparedLoader:
     ``multiprocessing_context``; batches, their order and the ranks' shares are the dataset's. Workers start anew with
     every epoch.
 
+    Reading is little work on many bytes, which a thread can do while the model computes: without workers ``prefetch``
+    batches are read ahead by one. Batches of worker processes are copied into shared memory and opened again from it.
+    The dataset must not be read otherwise while an iteration is under way.
+
     What is delivered is counted in this process, so ``state_dict`` is exact whatever workers have read ahead. It holds
     a place in the order of all ranks: one rank's state, taken between two steps, serves all, also as other numbers
     of ranks and workers and another batch size.
@@ -30,6 +36,7 @@ class PreparedLoader:
         dataset: PreparedDataset,
         *,
         num_workers: int = 0,
+        prefetch: int = 2,
         collate: Callable[[list[dict[str, Any]]], Any] | None = None,
         **options: Any,
     ):
@@ -38,7 +45,10 @@ class PreparedLoader:
                 raise ConfigError(
                     f"{name} is no option of PreparedLoader; the dataset has batch_size, drop_last and order"
                 )
+        if prefetch < 0:
+            raise ConfigError(f"prefetch is {prefetch}; it must be 0 or more")
         self.dataset = dataset
+        self._prefetch = 0 if num_workers else prefetch
         self._options = {**options, "num_workers": num_workers, "collate_fn": collate or Collator()}
 
     @property
@@ -55,7 +65,8 @@ class PreparedLoader:
         dataset = self.dataset
         dataset.draw(dataset.epoch)  # here, so that workers need not
         step = dataset.batch_size * dataset.world_size
-        for batch in DataLoader(dataset, batch_size=dataset.batch_size, **self._options):
+        batches = iter(DataLoader(dataset, batch_size=dataset.batch_size, **self._options))
+        for batch in _read_ahead(batches, self._prefetch) if self._prefetch else batches:
             dataset.position = min(dataset.position + step, dataset.epoch_size)
             yield batch
         dataset.set_epoch(dataset.epoch + 1)
@@ -81,3 +92,16 @@ class PreparedLoader:
                     "take the same data and settings, or begin a new epoch with set_epoch"
                 )
         self.dataset.epoch, self.dataset.position = int(state["epoch"]), int(state["position"])
+
+
+def _read_ahead(batches: Iterator[Any], number: int) -> Iterator[Any]:
+    """The same batches, of which a thread keeps ``number`` ready; it ends with the iteration."""
+    end = object()
+    pool = ThreadPoolExecutor(1, "read-ahead")
+    try:
+        waiting = deque(pool.submit(next, batches, end) for _ in range(number))
+        while (batch := waiting.popleft().result()) is not end:
+            waiting.append(pool.submit(next, batches, end))
+            yield batch
+    finally:
+        pool.shutdown(cancel_futures=True)

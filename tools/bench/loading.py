@@ -5,7 +5,8 @@
 Packs made-up dialogs of ten minutes (4,096 tokens, 10 tokens a frame), with features of random numbers in a features
 folder and in the samples, and reads all of it in this process: in 1 MiB pieces, with the webdataset package, and with
 the loader, in turn, ``rounds`` times. What is read lies in the page cache, so this is what the software costs, not
-what a disk gives. ``collated`` adds the batches of 4; ``2 workers`` counts the workers' CPU seconds too.
+what a disk gives. ``collated`` are
+batches of 4, made in this thread, in one of their own, or in 2 worker processes, whose CPU seconds count too.
 """
 
 from __future__ import annotations
@@ -71,9 +72,9 @@ def read_samples(folder: Path, **settings: Any) -> int:
     return sum(1 for _ in PreparedDataset(folder, "train", seed=0, **settings))
 
 
-def read_batches(folder: Path, num_workers: int = 0, **settings: Any) -> int:
+def read_batches(folder: Path, num_workers: int = 0, prefetch: int = 0, **settings: Any) -> int:
     dataset = PreparedDataset(folder, "train", seed=0, batch_size=BATCH, **settings)
-    return sum(len(batch["keys"]) for batch in PreparedLoader(dataset, num_workers=num_workers))
+    return sum(len(batch["keys"]) for batch in PreparedLoader(dataset, num_workers=num_workers, prefetch=prefetch))
 
 
 def compare(title: str, ways: Sequence[Way], amount: Amount, rounds: int) -> None:
@@ -107,8 +108,9 @@ def measure_without_features(root: Path, dialogs: int, rounds: int) -> None:
         Way("webdataset", lambda: read_webdataset(shards)),
         Way("loader", lambda: read_samples(folder)),
         Way("loader, silence 0.1", lambda: read_samples(folder, neg_frame_sampling_rate=0.1)),
-        Way("loader, collated", lambda: read_batches(folder)),
-        Way("loader, 2 workers", lambda: read_batches(folder, 2)),
+        Way("collated", lambda: read_batches(folder)),
+        Way("collated in a thread", lambda: read_batches(folder, prefetch=2)),
+        Way("collated in 2 workers", lambda: read_batches(folder, 2)),
     ]
     compare("without features", ways, _amount(packed, shards), rounds)
 
@@ -126,15 +128,17 @@ def measure_with_features(root: Path, recordings: int, dim: int, rounds: int) ->
         Way("1 MiB pieces", lambda: read_pieces(shards)),
         Way("webdataset", lambda: read_webdataset(shards)),
         Way("loader", lambda: read_samples(inside)),
-        Way("loader, collated", lambda: read_batches(inside)),
-        Way("loader, 2 workers", lambda: read_batches(inside, 2)),
+        Way("collated", lambda: read_batches(inside)),
+        Way("collated in a thread", lambda: read_batches(inside, prefetch=2)),
+        Way("collated in 2 workers", lambda: read_batches(inside, 2)),
     ]
     compare("features in the samples", ways, _amount(packed, shards), rounds)
     ways = [
         Way("1 MiB pieces", lambda: read_pieces(stored)),
         Way("loader", lambda: read_samples(apart, encoder="bench")),
-        Way("loader, collated", lambda: read_batches(apart, encoder="bench")),
-        Way("loader, 2 workers", lambda: read_batches(apart, 2, encoder="bench")),
+        Way("collated", lambda: read_batches(apart, encoder="bench")),
+        Way("collated in a thread", lambda: read_batches(apart, prefetch=2, encoder="bench")),
+        Way("collated in 2 workers", lambda: read_batches(apart, 2, encoder="bench")),
     ]
     compare("features in their folder", ways, _amount(packed, stored), rounds)
 
@@ -151,14 +155,14 @@ def _cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in both)
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--dialogs", type=int, default=400, help="of the samples without features")
     parser.add_argument("--recordings", type=int, default=16, help="with features, of 28 MB each, twice")
     parser.add_argument("--dim", type=int, default=1152)
     parser.add_argument("--folder", type=Path, help="where the data is made, and removed again (the system's)")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(dir=args.folder) as scratch:
         measure_without_features(Path(scratch), args.dialogs, args.rounds)
         measure_with_features(Path(scratch), args.recordings, args.dim, args.rounds)

@@ -1,8 +1,10 @@
 """A loader goes on exactly where it was cut."""
 
 import json
+import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -76,14 +78,29 @@ def test_any_cut_goes_on_with_any_ranks_and_batches(folder, ranks, batch_size, n
     assert [rest[i % new_ranks][i // new_ranks] for i in range(len(whole) - done)] == whole[done:]
 
 
-def test_the_state_is_of_what_was_handed_out_however_much_was_read_ahead(folder):
-    loader = build(folder, batch_size=2)
-    loader._options |= {"num_workers": 2, "prefetch_factor": 4}
+@pytest.mark.parametrize("options", [{"prefetch": 0}, {"prefetch": 5}, {"num_workers": 2, "prefetch_factor": 4}])
+def test_the_state_is_of_what_was_handed_out_however_much_was_read_ahead(folder, options):
+    loader = PreparedLoader(PreparedDataset(folder, "train", seed=11, window=2, batch_size=2), **options)
     assert loader.state_dict()["position"] == 0
-    for number, _ in enumerate(loader, 1):
-        assert loader.state_dict()["position"] == min(2 * number, len(loader.dataset))
+    found = []
+    for number, batch in enumerate(loader, 1):
+        found += batch["keys"]
+        assert loader.state_dict()["position"] == min(2 * number, len(loader.dataset)) == len(found)
     assert (loader.epoch, loader.state_dict()["position"]) == (1, 0)
-    assert number == len(loader) == 13
+    assert number == len(loader) == 13 and found == sequence(folder)
+
+
+def test_what_goes_wrong_ahead_is_raised_where_it_belongs(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "unit")
+    loader = PreparedLoader(PreparedDataset(copy, "train", batch_size=4))
+    with (copy / "shards" / "train-000001.tar").open("r+b") as file:
+        file.truncate(1000)
+    found: list[str] = []
+    with pytest.raises(ConfigError, match=r"train-000001\.tar.*cut short"):
+        for batch in loader:
+            found += batch["keys"]
+    assert found == [f"video-0/s-{i:04d}" for i in range(4)] and loader.state_dict()["position"] == 4
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
 
 
 def test_the_same_epoch_again_stays_where_it_stands(folder):
