@@ -51,7 +51,7 @@ class PreparedDataset(IterableDataset):
         batch_size: int = 1,
         drop_last: bool = False,
         epoch_size: int | None = None,
-        window: int = 16,
+        window: int = 4,
         neg_frame_sampling_rate: float = 1.0,
         use_weights: bool = True,
         rank: int = 0,

@@ -29,8 +29,8 @@ class _Video:
     num_frames: int
     chunk_frames: int
     dim: int
-    grids: list[str]
-    members: dict[str, tuple[int, int]]
+    grids: list[int]
+    starts: dict[str, np.ndarray]  # part -> where the numbers of every chunk begin, int64 [chunks]
 
 
 class FeatureStore:
@@ -41,7 +41,6 @@ class FeatureStore:
         self._files = files
         self._lookup = ItemLookup(UnitLayout(folder))
         self._videos: dict[str, _Video] = {}
-        self._starts: dict[tuple[str, int, str], int] = {}
 
     def read(self, key: str, start: int, end: int, image_tokens: int) -> np.ndarray:
         """Frames ``[start, end)`` of a recording: float16 ``[end - start, image_tokens, dim]``, pooled token first.
@@ -61,7 +60,7 @@ class FeatureStore:
             tokens = _num_tokens(part)
             for chunk in range(start // size, (end - 1) // size + 1):
                 begin, stop = max(start, chunk * size), min(end, (chunk + 1) * size)
-                at = self._start_of(key, video, chunk, part) + (begin - chunk * size) * tokens * video.dim * 2
+                at = int(video.starts[part][chunk]) + (begin - chunk * size) * tokens * video.dim * DTYPE.itemsize
                 views = _views(out[begin - start : stop - start], first, tokens)
                 self._files.read_into(video.shard, at, views)
             first += tokens
@@ -71,7 +70,7 @@ class FeatureStore:
         if image_tokens not in PARTS:
             raise ConfigError(f"a sample has {image_tokens} tokens a frame; features give {', '.join(map(str, PARTS))}")
         for part in PARTS[image_tokens]:
-            if f"000000.{part}.npy" not in video.members:
+            if part not in video.starts:
                 raise ConfigError(
                     f"samples with {image_tokens} tokens a frame need {part} features, and {self.folder} holds "
                     f"encode.grids={video.grids} of {key}; encode with {part[0]} in encode.grids, or take samples "
@@ -79,40 +78,34 @@ class FeatureStore:
                 )
         return PARTS[image_tokens]
 
-    def _start_of(self, key: str, video: _Video, chunk: int, part: str) -> int:
-        """Where the numbers of a chunk begin. Its header says nothing that is not known, so it is not read."""
-        place = (key, chunk, part)
-        if place not in self._starts:
-            offset, size = video.members.get(f"{chunk:06d}.{part}.npy", (0, 0))
-            rows = min(video.chunk_frames, video.num_frames - chunk * video.chunk_frames)
-            header = size - rows * _num_tokens(part) * video.dim * DTYPE.itemsize
-            if not 0 < header <= MAX_HEADER_BYTES or header % 64:
-                raise ConfigError(
-                    f"{chunk:06d}.{part}.npy of {key} in {video.shard} has {size} bytes, which is not float16 "
-                    f"[{rows}, {_num_tokens(part)}, {video.dim}]; encode the recording again: {self._command(key)}"
-                )
-            self._starts[place] = offset + header
-        return self._starts[place]
-
     def _video(self, key: str) -> _Video:
         if key not in self._videos:
             found = self._lookup.find(key)
             if found is None:
                 raise ConfigError(f"{key} has no features in {self.folder}{self._reason(key)}: {self._command(key)}")
-            shard, members = found
-            offset, size = members["features.json"]
-            summary = json.loads(self._files.read(shard, offset, size).tobytes())
-            if summary["dtype"] != "float16":
-                raise ConfigError(f"features of {key} in {self.folder} are {summary['dtype']}; float16 is read")
-            self._videos[key] = _Video(
-                shard=shard,
-                num_frames=int(summary["num_frames"]),
-                chunk_frames=int(summary["chunk_frames"]),
-                dim=int(summary["dim"]),
-                grids=summary["grids"],
-                members=members,
-            )
+            self._videos[key] = self._load(key, *found)
         return self._videos[key]
+
+    def _load(self, key: str, shard: Path, members: dict[str, tuple[int, int]]) -> _Video:
+        summary = json.loads(self._files.read(shard, *members["features.json"]).tobytes())
+        if summary["dtype"] != "float16":
+            raise ConfigError(f"features of {key} in {self.folder} are {summary['dtype']}; float16 is read")
+        num_frames, chunk_frames, dim = (int(summary[name]) for name in ("num_frames", "chunk_frames", "dim"))
+        starts: dict[str, np.ndarray] = {}
+        for part in sorted({name.split(".")[1] for name in members if name.endswith(".npy")}):
+            starts[part] = np.zeros(-(-num_frames // chunk_frames), np.int64)
+            for chunk in range(len(starts[part])):
+                rows = min(chunk_frames, num_frames - chunk * chunk_frames)
+                offset, size = members.get(f"{chunk:06d}.{part}.npy", (0, 0))
+                # The array's header says nothing that is not known, so it is not read.
+                header = size - rows * _num_tokens(part) * dim * DTYPE.itemsize
+                if not 0 < header <= MAX_HEADER_BYTES or header % 64:
+                    raise ConfigError(
+                        f"{chunk:06d}.{part}.npy of {key} in {shard} has {size} bytes, which is not float16 "
+                        f"[{rows}, {_num_tokens(part)}, {dim}]; encode the recording again: {self._command(key)}"
+                    )
+                starts[part][chunk] = offset + header
+        return _Video(shard, num_frames, chunk_frames, dim, summary["grids"], starts)
 
     def _reason(self, key: str) -> str:
         """What the ledger says of an item that is not there; it is opened for this alone."""

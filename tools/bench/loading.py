@@ -113,6 +113,10 @@ def measure_without_features(root: Path, dialogs: int, rounds: int) -> None:
         Way("collated in 2 workers", lambda: read_batches(folder, 2)),
     ]
     compare("without features", ways, _amount(packed, shards), rounds)
+    opening = Way("opening", lambda: len(PreparedDataset(folder, "train", seed=0).draw(0)))
+    found = [opening.measure() for _ in range(rounds)]
+    each = statistics.median(opening.cpu) / found[0]
+    print(f"opening the folder and drawing an epoch: {each * 1e6:.0f} CPU us a sample")
 
 
 def measure_with_features(root: Path, recordings: int, dim: int, rounds: int) -> None:

@@ -83,6 +83,5 @@ def test_arrays_of_another_size_are_refused(tmp_path):
         member[2] -= 32 if member[0].endswith("1.cls.npy") else 0
     index.write_text(json.dumps(values))
     store = FeatureStore(folder, OpenFiles())
-    assert store.read("video", 0, 10, 5).shape == (10, 5, DIM)
     with pytest.raises(ConfigError, match=r"000001\.cls\.npy of video .* is not float16 \[10, 1, 8\]"):
-        store.read("video", 0, 11, 5)
+        store.read("video", 0, 1, 5)
