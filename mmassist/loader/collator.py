@@ -96,4 +96,6 @@ def _join_features(samples: Sequence[dict[str, Any]], num_tokens: Sequence[int],
     for sample, found, num in zip(samples, rows, num_tokens, strict=True):
         if len(found) != num:
             raise ConfigError(f"sample {sample['key']} has {num} image tokens and {len(found)} rows of features")
+    if len(rows) == 1:
+        return torch.from_numpy(rows[0])
     return torch.from_numpy(np.concatenate(rows))  # numpy asks for large pages where torch does not

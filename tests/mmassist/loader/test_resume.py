@@ -150,3 +150,5 @@ def test_a_state_of_other_contents_is_refused(folder, tmp_path):
 def test_what_the_dataset_decides_is_no_option(folder):
     with pytest.raises(ConfigError, match="shuffle is no option of PreparedLoader"):
         PreparedLoader(PreparedDataset(folder, "train"), shuffle=True)
+    with pytest.raises(ConfigError, match="prefetch is -1"):
+        PreparedLoader(PreparedDataset(folder, "train"), prefetch=-1)
