@@ -43,13 +43,6 @@ class Catalog:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def digest(self) -> str:
-        """Of everything that the order of an epoch follows from."""
-        sha = hashlib.sha256()
-        for array in (self.keys, self.shard_of, self.weights):
-            sha.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
-        return sha.hexdigest()[:32]
-
 
 def load_catalog(folder: Path, split: str, use_weights: bool = True) -> Catalog:
     """Read indices and weights; the samples stay where they are.
@@ -118,5 +111,10 @@ def _read_weight(files: OpenFiles, shard: Path, offset: int, size: int) -> float
     return weight
 
 
-def digest_of(catalogs: Sequence[Catalog]) -> str:
-    return hashlib.sha256("".join(catalog.digest() for catalog in catalogs).encode()).hexdigest()[:32]
+def digest_of(catalogs: Sequence[Catalog], expected: Sequence[np.ndarray]) -> str:
+    """Of everything in the folders that the order of epochs follows from; ``expected`` copies of every sample."""
+    sha = hashlib.sha256()
+    for catalog, often in zip(catalogs, expected, strict=True):
+        for array in (catalog.keys, catalog.shard_of, often):
+            sha.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+    return sha.hexdigest()[:32]

@@ -133,7 +133,7 @@ class PreparedDataset(IterableDataset):
 
     @cached_property
     def _digest(self) -> str:
-        return digest_of(self._catalogs)
+        return digest_of(self._catalogs, self._expected)
 
     def iter_stored(self) -> Iterator[dict[str, Any]]:
         """Every sample once, source by source as stored, whatever ranks, weights and repeats."""

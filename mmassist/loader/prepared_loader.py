@@ -60,12 +60,15 @@ class PreparedLoader:
         return -(-len(self.dataset) // self.dataset.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
+        import torch
         from torch.utils.data import DataLoader
 
         dataset = self.dataset
         dataset.draw(dataset.epoch)  # here, so that workers need not
         step = dataset.batch_size * dataset.world_size
-        batches = iter(DataLoader(dataset, batch_size=dataset.batch_size, **self._options))
+        # With a generator of its own it takes nothing from torch's, whose numbers the model may be drawing.
+        options = {"generator": torch.Generator(), **self._options}
+        batches = iter(DataLoader(dataset, batch_size=dataset.batch_size, **options))
         for batch in _read_ahead(batches, self._prefetch) if self._prefetch else batches:
             dataset.position = min(dataset.position + step, dataset.epoch_size)
             yield batch

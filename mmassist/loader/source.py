@@ -72,10 +72,12 @@ def list_sources(sources: Sources) -> tuple[Source, ...]:
     found = tuple(one if isinstance(one, Source) else Source(Path(one[0]), float(one[1])) for one in sources)
     if not found:
         raise ConfigError("sources is empty; it must name at least one prepared folder")
-    folders = [source.folder.absolute() for source in found]
-    twice = [source.name for source, folder in zip(found, folders, strict=True) if folders.count(folder) > 1]
+    names = [source.name for source in found]
+    twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise ConfigError(f"sources names {twice[0]} twice; give it a repeat instead")
+        raise ConfigError(
+            f"sources names {twice[0]} twice; give it a repeat instead, or one of two folders another name"
+        )
     return found
 
 

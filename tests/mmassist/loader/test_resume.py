@@ -90,6 +90,15 @@ def test_the_state_is_of_what_was_handed_out_however_much_was_read_ahead(folder,
     assert number == len(loader) == 13 and found == sequence(folder)
 
 
+def test_spawned_workers_read_the_same_and_the_models_random_numbers_stay(folder):
+    torch = pytest.importorskip("torch")
+    before = torch.get_rng_state()
+    dataset = PreparedDataset(folder, "train", seed=11, window=2, batch_size=13)
+    loader = PreparedLoader(dataset, num_workers=1, multiprocessing_context="spawn")
+    assert [key for batch in loader for key in batch["keys"]] == sequence(folder)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_what_goes_wrong_ahead_is_raised_where_it_belongs(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "unit")
     loader = PreparedLoader(PreparedDataset(copy, "train", batch_size=4))
@@ -130,6 +139,7 @@ def test_silence_goes_on_as_it_would_have_been(folder):
         ({"seed": 12}, "seed is 11 in it and 12 here"),
         ({"window": 3}, "window is 2 in it and 3 here"),
         ({"use_weights": False}, "sources is"),
+        ({"epoch_size": 26}, "sources is"),
     ],
 )
 def test_a_state_of_another_order_is_refused(folder, change, message):
@@ -143,6 +153,10 @@ def test_a_state_of_other_contents_is_refused(folder, tmp_path):
     other = write_prepared(tmp_path / "toy" / "prepared" / "unit", shards)
     with pytest.raises(ConfigError, match="contents is"):
         build(other).load_state_dict(build(folder).state_dict())
+    almost_the_same = build([(folder, 1.01)])
+    assert len(almost_the_same.dataset) == len(build(folder).dataset)
+    with pytest.raises(ConfigError, match="contents is"):
+        almost_the_same.load_state_dict(build(folder).state_dict())
     with pytest.raises(ConfigError, match="version None"):
         build(folder).load_state_dict({})
 
