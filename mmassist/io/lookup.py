@@ -61,7 +61,7 @@ class ItemLookup:
         """The item's shard, and offset and size of its members by name; None when it is not there."""
         if self._tasks_of is None:
             self._tasks_of = self._load_tasks()
-        for task in reversed(self._tasks_of.get(key, ())):
+        for task in self._tasks_of.get(key, ()):
             entry = self._index(task).get(key)
             if entry is not None:
                 skip = len(key) + 1

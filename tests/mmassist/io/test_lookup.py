@@ -1,5 +1,6 @@
 """Reading finished folders by position, without their history."""
 
+import os
 import pickle
 
 import numpy as np
@@ -84,6 +85,20 @@ def test_views_are_filled_one_after_the_other(tmp_path_factory, content, data):
     else:
         files.read_into(path, start, views)
         assert b"".join(views) == content[start : start + sum(sizes)]
+
+
+def test_a_file_server_may_give_less_than_was_asked_for(tmp_path, monkeypatch):
+    content = bytes(range(200))
+    (tmp_path / "data").write_bytes(content)
+    whole = os.preadv
+
+    def give_seven(handle, views, offset):
+        return whole(handle, [views[0][:7]], offset)
+
+    monkeypatch.setattr(os, "preadv", give_seven)
+    views = [memoryview(bytearray(size)) for size in (3, 40, 0, 7, 100)]
+    OpenFiles().read_into(tmp_path / "data", 20, views)
+    assert b"".join(views) == content[20:170]
 
 
 def test_few_files_stay_open_and_none_is_passed_on(tmp_path):

@@ -97,7 +97,7 @@ def test_weights_are_expected_repeats(tmp_path):
 
 
 def test_the_weight_is_the_records_own_wherever_it_stands(tmp_path):
-    inner = {"z": {"weight": 3.0}}  # the record's last bytes are `"weight":3.0}}`
+    inner = {"z": {"a": "x" * 80, "weight": 3.0}}  # the record's last bytes are `,"weight":3.0}}`
     tricky = {"z": 'x","weight":4.0}'}
     members = {"train-000000": {"a": sample_members("s", 2.0, **inner), "b": sample_members("s", 1.0, **tricky)}}
     write_unit(tmp_path / "unit", members)
