@@ -5,7 +5,10 @@ The standard library's writer is correct but hides the offsets that the index ne
 
 from __future__ import annotations
 
-from mmassist.core.errors import StageError
+import os
+from typing import BinaryIO
+
+from mmassist.core.errors import ConfigError, StageError
 
 BLOCK = 512
 END = b"\0" * (2 * BLOCK)  # end of archive
@@ -46,6 +49,30 @@ def header(name: str, size: int) -> bytes:
     block = bytearray(b"".join(fields))
     block[148:156] = b"%06o\0 " % sum(block)
     return bytes(block)
+
+
+def list_members(file: BinaryIO, name: str) -> list[tuple[str, int, int]]:
+    """Name, offset and size of every member, from the headers alone; ``name`` is the archive's in errors.
+
+    Raises ConfigError for an archive that is cut short, or that holds anything but plain ustar files.
+    """
+    found: list[tuple[str, int, int]] = []
+    end, at = file.seek(0, os.SEEK_END), 0
+    while True:
+        file.seek(at)
+        block = file.read(BLOCK)
+        if block == END[:BLOCK]:
+            return found
+        if len(block) < BLOCK:
+            raise ConfigError(f"{name} is cut short: it ends without the archive's end")
+        if block[257:262] != b"ustar" or block[156:157] not in (b"0", b"\0"):
+            raise ConfigError(f"{name} holds something else than plain ustar files at byte {at}; give it its index")
+        parts = [block[start:stop].partition(b"\0")[0] for start, stop in ((345, 500), (0, 100))]
+        size = int(block[124:136].strip(b" \0"), 8)
+        if at + BLOCK + size > end:
+            raise ConfigError(f"{name} is cut short inside {parts[1].decode()!r}")
+        found.append((b"/".join(part for part in parts if part).decode(), at + BLOCK, size))
+        at += BLOCK + size + padding(size)
 
 
 def _split_name(name: str) -> tuple[bytes, bytes]:

@@ -61,6 +61,7 @@ def thin_silence(labels: np.ndarray, runs: Sequence[np.ndarray], rate: float, ra
     thinned = labels.copy()
     for run in runs:
         keep = 0 if rate < 0 else min(len(run), max(1, int(rate * len(run))))
-        kept = rand.sample(range(len(run)), keep)
-        thinned[np.delete(run, kept)] = IGNORE
+        kept = run[rand.sample(range(len(run)), keep)]
+        thinned[run] = IGNORE
+        thinned[kept] = labels[kept]
     return thinned
