@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,16 @@ def build_tokenizer(config: TokenizerConfig) -> ChatTokenizer:
 
         backend = Backend.from_file(str(_tokenizer_json(config)))
     return ChatTokenizer(backend, config.name, config.image_token, tokenizer_revision(config))
+
+
+def shared_tokenizer(config: TokenizerConfig) -> ChatTokenizer:
+    """This process's tokenizer of that config and content: whatever setups are packed here share its cache of texts."""
+    return _load_once(config, tokenizer_revision(config))
+
+
+@functools.lru_cache(maxsize=1)
+def _load_once(config: TokenizerConfig, revision: str) -> ChatTokenizer:
+    return build_tokenizer(config)
 
 
 def _tokenizer_json(config: TokenizerConfig) -> Path:

@@ -36,9 +36,9 @@ from mmassist.packing.sample import (
 )
 from mmassist.packing.tokenizer import (
     TokenizerConfig,
-    build_tokenizer,
     build_tokenizer_config,
     check_tokenizer,
+    shared_tokenizer,
     tokenizer_revision,
 )
 from mmassist.packing.wording import wording_revision
@@ -122,7 +122,7 @@ class Pack(Stage):
         return split
 
     def setup(self, ctx: Context) -> None:
-        chat = ChatFormat(build_tokenizer(self._tokenizer), self._config.image_tokens, self._config.separator)
+        chat = ChatFormat(shared_tokenizer(self._tokenizer), self._config.image_tokens, self._config.separator)
         if self._request is None:
             self._dialog_builder = SampleBuilder(self._config, self._setup, chat, ctx.compat)
         else:

@@ -19,6 +19,7 @@ from mmassist.packing.tokenizer import (
     build_tokenizer,
     build_tokenizer_config,
     check_tokenizer,
+    shared_tokenizer,
     tokenizer_revision,
 )
 
@@ -110,3 +111,15 @@ def test_checking_and_digesting_load_no_heavy_package() -> None:
         "sys.exit(any(m in sys.modules for m in ('tokenizers', 'transformers', 'torch')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_packs_in_one_process_shares_one_tokenizer_of_each_content(tmp_path):
+    tiny = shared_tokenizer(TokenizerConfig("tiny"))
+    assert shared_tokenizer(TokenizerConfig("tiny")) is tiny
+    backend = build_tiny_tokenizer()
+    (tmp_path / "tokenizer.json").write_text(backend.to_str())
+    config = TokenizerConfig("own", str(tmp_path))
+    first = shared_tokenizer(config)
+    backend.add_tokens(["unheard-of"])
+    (tmp_path / "tokenizer.json").write_text(backend.to_str())
+    assert shared_tokenizer(config).vocab_size == first.vocab_size + 1
