@@ -126,8 +126,8 @@ class Encode(Stage):
         async def encode(first: int) -> tuple[Features, int]:
             names = frames[first : first + self._config.batch_size]
             images = new_batch(self._config.batch_size, size)
-            for job in [pool.submit(decode, name, row) for name, row in zip(names, images, strict=False)]:
-                await asyncio.wrap_future(job)
+            jobs = [pool.submit(decode, name, row) for name, row in zip(names, images, strict=False)]
+            await asyncio.gather(*map(asyncio.wrap_future, jobs))
             return await ctx.encoder.embed(images, self._config.grids), len(names)
 
         pool = ThreadPoolExecutor(self._config.decode_threads, thread_name_prefix="jpeg")

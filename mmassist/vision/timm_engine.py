@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from mmassist.vision.named import NamedConfig
 from mmassist.vision.weights import TIMM_FOLDER_NAMES, read_folder_config, read_whole
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mmassist.vision.backbone import Backbone
 
 _FOLDER_CONFIG = "config.json"
@@ -34,19 +37,14 @@ class TimmConfig(NamedConfig):
         import timm
 
         from mmassist.vision.backbone import TimmBackbone, square
-        from mmassist.vision.open_clip_model import fill_randomly
+        from mmassist.vision.open_clip_model import build_empty, fill, fill_randomly
 
         model, name = str(self.model), f"timm's {self.model}"
         if self.is_random:
             trunk = fill_randomly(timm.create_model(model, num_classes=0), self.seed)
         else:
-            state = {key: value.clone() for key, value in read_whole(self.weights()).items()}
-            given = {"state_dict": state, "custom_load": False}
-            try:  # timm itself turns the layouts in which others publish into its own
-                trunk = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=given, num_classes=0)
-            except (RuntimeError, KeyError) as error:
-                first = " ".join(str(error).split())[:300]
-                raise StageError(f"the weights do not fit the model {model}: {first}") from error
+            trunk = build_empty(lambda: timm.create_model(model, num_classes=0))
+            trunk = fill(trunk, _converted(trunk, read_whole(self.weights())))
         known: dict[str, Any] = dict(trunk.pretrained_cfg)  # type: ignore[arg-type]  # of the tag, or of the first one
         mean, std = self._told_scaling() or (known["mean"], known["std"])
         return TimmBackbone(name, square(name, known["input_size"][1:], mean, std), trunk, self.depth)
@@ -72,3 +70,18 @@ class TimmConfig(NamedConfig):
     def _folder_scaling(self, folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = read_folder_config(folder / _FOLDER_CONFIG).get("pretrained_cfg") or {}
         return found
+
+
+def _converted(trunk: Any, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as timm's model names them, without a classifier; its modules know the layouts in which others publish.
+
+    timm's own loading would leave what is missing as it was initialised, with a warning.
+    """
+    convert = getattr(sys.modules[type(trunk).__module__], "checkpoint_filter_fn", None)
+    try:
+        found: dict[str, Tensor] = convert(state, trunk) if convert else state
+    except (KeyError, RuntimeError, TypeError) as error:
+        raise StageError(f"the weights do not fit the model: {type(error).__name__} {error}") from error
+    named = trunk.pretrained_cfg.get("classifier") or ()
+    own, heads = trunk.state_dict(), (named,) if isinstance(named, str) else tuple(named)
+    return {key: value for key, value in found.items() if key in own or not any(key.startswith(f"{h}.") for h in heads)}
