@@ -40,6 +40,10 @@ class Encoder(Protocol):
         """What features.json is to say of the model and of frames of ``frame_size`` pixels a side."""
         ...
 
+    def embed_batch(self, images: np.ndarray, grids: Sequence[int]) -> dict[str, np.ndarray]:
+        """``launch`` and ``fetch`` in one."""
+        ...
+
     def launch(self, images: np.ndarray, grids: Sequence[int]) -> Launched:
         """Begin to encode ``images`` (uint8 ``[n, size, size, 3]``, RGB) to float16 arrays.
 
