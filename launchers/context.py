@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,7 @@ from mmassist.llm import build_engine
 from mmassist.llm.meter import Meter, Stretch, count_answer
 from mmassist.llm.protocol import Answer, Engine, Request
 from mmassist.vision import build_encoder
+from mmassist.vision.protocol import Encoder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,7 +72,7 @@ class RuntimeContext:
 
     @cached_property
     def encoder(self) -> ThreadedEncoder:
-        return ThreadedEncoder(build_encoder(self._stage.configs["encoder"]))
+        return ThreadedEncoder(lambda: build_encoder(self._stage.configs["encoder"]))
 
     def rng(self, purpose: str, key: str) -> random.Random:
         seed = getattr(self._stage.configs[self._stage.name], "seed", 0)
@@ -125,6 +127,8 @@ class RuntimeContext:
     def close(self) -> None:
         self._workspace.close()
         self._stage.close()
+        if "encoder" in self.__dict__:
+            self.encoder.close()
         if "llm" in self.__dict__:
             self.llm.close()
 
@@ -187,17 +191,31 @@ class JournaledEngine:
 
 
 class ThreadedEncoder:
-    """Runs the encoder beside the event loop, so the next pictures are decoded meanwhile."""
+    """Runs the encoder beside the event loop: one thread loads it and begins batches, one waits for them.
 
-    def __init__(self, encoder: Any):
-        self._encoder = encoder
+    On a GPU a batch is begun long before it is done, so the next ones are queued on the device while one is computed.
+    """
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._encoder, name)
+    def __init__(self, build: Callable[[], Encoder]):
+        self._build = build
+        self._beginning = ThreadPoolExecutor(1, thread_name_prefix="encoder")
+        self._fetching = ThreadPoolExecutor(1, thread_name_prefix="features")
 
-    async def embed(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        made: dict[str, np.ndarray] = await asyncio.to_thread(self._encoder.embed_batch, images)
-        return made
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return self._build()
+
+    def facts(self, frame_size: int) -> dict[str, Any]:
+        return self._encoder.facts(frame_size)
+
+    async def embed(self, images: np.ndarray, grids: Sequence[int]) -> dict[str, np.ndarray]:
+        loop = asyncio.get_running_loop()
+        launched = await loop.run_in_executor(self._beginning, lambda: self._encoder.launch(images, grids))
+        return await loop.run_in_executor(self._fetching, launched.fetch)
+
+    def close(self) -> None:
+        for pool in (self._beginning, self._fetching):
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _load_answers(path: Path) -> dict[str, Answer]:

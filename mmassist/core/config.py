@@ -20,6 +20,14 @@ def transient(default: Any = dataclasses.MISSING) -> Any:
     return dataclasses.field(default=default, metadata={"transient": True})
 
 
+def added(default: Any) -> Any:
+    """A field that came when there were outputs already: at its default it stays out of fingerprints, or they changed.
+
+    Its default must give the bytes that were made before it was there.
+    """
+    return dataclasses.field(default=default, metadata={"added": True})
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` for the closest of ``choices``, or the list of them all when nothing is close."""
     names = sorted(choices)
@@ -87,8 +95,10 @@ def meaning(config: Any) -> dict[str, Any]:
     """The values of a config dataclass that can change data, as plain JSON values."""
     values: dict[str, Any] = {}
     for field in dataclasses.fields(config):
-        if not field.metadata.get("transient"):
-            values[field.name] = _plain(getattr(config, field.name))
+        value = getattr(config, field.name)
+        is_unused = field.metadata.get("added") and value == field.default
+        if not field.metadata.get("transient") and not is_unused:
+            values[field.name] = _plain(value)
     return values
 
 

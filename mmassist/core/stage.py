@@ -59,7 +59,9 @@ class LanguageModel(Protocol):
 class ImageEncoder(Protocol):
     """The encoder as a stage sees it (``mmassist.vision.protocol``)."""
 
-    async def embed(self, images: np.ndarray) -> dict[str, np.ndarray]: ...
+    async def embed(self, images: np.ndarray, grids: Sequence[int]) -> dict[str, np.ndarray]: ...
+
+    def facts(self, frame_size: int) -> dict[str, Any]: ...
 
 
 class Context(Protocol):

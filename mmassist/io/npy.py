@@ -15,11 +15,12 @@ def npy_bytes(array: np.ndarray) -> bytes:
     return out.getvalue()
 
 
-def array_in(data: np.ndarray) -> np.ndarray:
-    """The array whose ``.npy`` file the uint8 array ``data`` is, on the same memory.
+def view_npy(data: bytes | np.ndarray) -> np.ndarray:
+    """The array whose ``.npy`` file ``data`` is, bytes or a uint8 array, on the same memory.
 
     Raises ValueError for anything but a version 1.0 file in C order, of as many bytes as its header says.
     """
+    data = np.frombuffer(data, np.uint8)
     start = 10 + int.from_bytes(data[8:10].tobytes(), "little")
     dtype, shape = _read_header(data[:start].tobytes())
     return data[start:].view(dtype).reshape(shape)

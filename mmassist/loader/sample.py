@@ -13,7 +13,7 @@ import numpy as np
 from mmassist.core.errors import ConfigError
 from mmassist.core.rng import rng
 from mmassist.io.lookup import OpenFiles
-from mmassist.io.npy import array_in
+from mmassist.io.npy import view_npy
 from mmassist.loader.catalog import MEMBERS, Catalog
 from mmassist.loader.feature_store import FeatureStore
 from mmassist.loader.source import Source
@@ -58,7 +58,7 @@ class SampleReader:
         data = self._read_members(shard, places[FEATURES + 1 :])
         try:
             record = json.loads(data[1].tobytes())
-            input_ids, labels = array_in(data[0]), array_in(data[2])
+            input_ids, labels = view_npy(data[0]), view_npy(data[2])
         except ValueError as error:
             raise ValueError(f"sample {key} of {shard} is damaged: {error}") from error
         if not len(input_ids) == len(labels) == record["seq_len"]:
@@ -94,7 +94,7 @@ class SampleReader:
                     f"encoder is {self._encoder!r}, but {self._sources[source].name} was packed with the features of "
                     f"{made_by!r}; name that one, or pack without pack.include_features"
                 )
-            return array_in(self._files.read(shard, offset, size))
+            return view_npy(self._files.read(shard, offset, size))
         if self._encoder is None:
             return None
         folder = self._sources[source].dataset_dir / "features" / self._encoder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from mmassist.core.errors import ItemError, Kind, StageError
 from mmassist.core.stage import ItemReader
+from mmassist.io.npy import view_npy
 
 # Tokens of a frame -> stored parts in their order: the pooled token first.
 PARTS = {1: ("cls",), 5: ("cls", "2x2"), 10: ("cls", "3x3"), 26: ("cls", "5x5")}
@@ -28,7 +28,7 @@ class FeatureReader:
         summary = json.loads(source.read("features.json"))
         self._chunk_frames = int(summary["chunk_frames"])
         self._num_frames = int(summary["num_frames"])
-        self._chunks: dict[int, np.ndarray] = {}
+        self._chunks: dict[int, list[np.ndarray]] = {}  # arrays of each part
         missing = [part for part in self._parts if f"000000.{part}.npy" not in source.names]
         if missing:
             raise StageError(
@@ -45,9 +45,16 @@ class FeatureReader:
         size = self._chunk_frames
         wanted = range(start // size, (end - 1) // size + 1)
         self._chunks = {c: self._chunks[c] if c in self._chunks else self._load(c) for c in wanted}
-        rows = np.concatenate(list(self._chunks.values()))
-        return rows[start - wanted[0] * size : end - wanted[0] * size]
+        tokens = sum(part.shape[1] for part in self._chunks[wanted[0]])
+        rows = np.empty((end - start, tokens, self.description["dim"]), np.float16)
+        for chunk, parts in self._chunks.items():
+            first, last = max(start, chunk * size), min(end, (chunk + 1) * size)
+            column = 0
+            for part in parts:
+                place = rows[first - start : last - start, column : column + part.shape[1]]
+                place[...] = part[first - chunk * size : last - chunk * size]
+                column += part.shape[1]
+        return rows
 
-    def _load(self, chunk: int) -> np.ndarray:
-        arrays = [np.load(io.BytesIO(self._source.read(f"{chunk:06d}.{part}.npy"))) for part in self._parts]
-        return np.concatenate(arrays, axis=1).astype(np.float16, copy=False)
+    def _load(self, chunk: int) -> list[np.ndarray]:
+        return [view_npy(self._source.read(f"{chunk:06d}.{part}.npy")) for part in self._parts]

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmassist.core.config import build, transient
-from mmassist.core.errors import ItemError, Kind, StageError
+from mmassist.core.errors import ConfigError, ItemError, Kind
 from mmassist.core.fingerprint import canonical_json
 from mmassist.core.item import Item, ItemKind
 from mmassist.core.stage import Context, ItemReader, Member, Outputs, Section, Stage
 from mmassist.core.stage_config import StageConfig
 from mmassist.vision import build_encoder_config, check_encoder
 from mmassist.vision.config import EncoderConfig
-from mmassist.vision.protocol import GRIDS, IMAGE_SIZE, grid_name
+from mmassist.vision.protocol import grid_name
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from mmassist.vision.feature_chunk import ChunkCutter
+
+Features = dict[str, "np.ndarray"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,17 +38,15 @@ class EncodeConfig(StageConfig):
     grids: tuple[int, ...] = (2, 3)  # stored beside the pooled token: g x g tokens a frame each
     chunk_frames: int = 120  # frames in one member: a minute at 2 frames a second
     decode_threads: int = transient(4)  # JPEG decoders of one item in flight
+    batches_in_flight: int = transient(4)  # of one item: being decoded, waiting for the encoder, in it or behind it
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("batch_size", "chunk_frames", "decode_threads"):
+        for name in ("batch_size", "chunk_frames", "decode_threads", "batches_in_flight"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be at least 1")
-        wrong = [grid for grid in self.grids if grid not in GRIDS]
-        if wrong or len(set(self.grids)) != len(self.grids):
-            raise ValueError(
-                f"grids is {list(self.grids)}; it must name each of {', '.join(map(str, GRIDS))} at most once"
-            )
+        if len(set(self.grids)) != len(self.grids) or any(grid < 2 for grid in self.grids):
+            raise ValueError(f"grids is {list(self.grids)}; it must name numbers from 2 on, each at most once")
         object.__setattr__(self, "grids", tuple(sorted(self.grids)))
 
 
@@ -74,59 +77,73 @@ class Encode(Stage):
 
     def check(self) -> None:
         check_encoder(self._encoder)
+        side, grids = self._encoder.tokens_per_side, self._config.grids
+        if side is not None and grids and max(grids) > side:
+            raise ConfigError(
+                f"'encode.grids' is {list(grids)}; {self._encoder.name} has {side}x{side} tokens, so at most {side}"
+            )
 
     def revision(self) -> dict[str, Any]:
         return self._encoder.revision()
 
     async def process(self, item: Item, ctx: Context) -> Outputs:
         source = ctx.read("extract", item.key)
-        source.verify()  # a flipped bit in a picture would pass into features unseen
-        frames = list_frames(source)
-        return Outputs(members=self._iter_members(source, frames, ctx), stats={"frames": len(frames)})
+        await asyncio.to_thread(source.verify)  # a flipped bit in a picture would pass into features unseen
+        frames, size = list_frames(source)
+        return Outputs(members=self._iter_members(source, frames, size, ctx), stats={"frames": len(frames)})
 
-    async def _iter_members(self, source: ItemReader, frames: list[str], ctx: Context) -> AsyncIterator[Member]:
+    async def _iter_members(
+        self, source: ItemReader, frames: list[str], size: int, ctx: Context
+    ) -> AsyncIterator[Member]:
         from mmassist.vision.feature_chunk import SUMMARY_NAME, ChunkCutter
 
-        parts = ["cls", *map(grid_name, self._config.grids)]
-        cutter = ChunkCutter(self._config.chunk_frames, parts)
+        cutter = ChunkCutter(self._config.chunk_frames, ["cls", *map(grid_name, self._config.grids)])
         dim = 0
-        async with aclosing(self._iter_batches(source, frames)) as batches:
-            async for images, count in batches:
-                features = await ctx.encoder.embed(images)
-                rows = {part: features[part][:count] for part in parts}
-                _check_finite(rows, first_frame=cutter.num_rows)
-                dim = rows["cls"].shape[-1]
-                for member in cutter.add(rows):
+        async with aclosing(self._iter_features(source, frames, size, ctx)) as batches:
+            async for features, count in batches:
+                dim = features["cls"].shape[-1]
+                for member in await asyncio.to_thread(_cut, cutter, features, count):
                     yield member
         for member in cutter.finish():
             yield member
         if cutter.num_rows != len(frames):
             raise ItemError(Kind.PERMANENT, f"{cutter.num_rows} feature rows for {len(frames)} frames")
-        yield SUMMARY_NAME, canonical_json(self._summary(len(frames), dim)).encode()
+        summary = self._summary(len(frames), dim) | ctx.encoder.facts(size)
+        yield SUMMARY_NAME, canonical_json(summary).encode()
 
-    async def _iter_batches(self, source: ItemReader, frames: list[str]) -> AsyncGenerator[tuple[np.ndarray, int]]:
-        """Yield padded batches and how many of their rows are frames, decoding one batch ahead."""
+    async def _iter_features(
+        self, source: ItemReader, frames: list[str], size: int, ctx: Context
+    ) -> AsyncGenerator[tuple[Features, int]]:
+        """Yield the features of each batch, and how many of their rows are frames, in order.
+
+        Later batches are decoded and encoded meanwhile, so that the encoder has work while members are written.
+        """
         from mmassist.vision.frame_batch import decode_frame, new_batch
 
         def decode(name: str, row: np.ndarray) -> None:
             decode_frame(source.read(name), name, row)
 
-        def start(first: int) -> tuple[np.ndarray, list[Future[None]]]:
-            batch = new_batch(self._config.batch_size)
+        async def encode(first: int) -> tuple[Features, int]:
             names = frames[first : first + self._config.batch_size]
-            return batch, [pool.submit(decode, name, row) for name, row in zip(names, batch, strict=False)]
+            images = new_batch(self._config.batch_size, size)
+            jobs = [pool.submit(decode, name, row) for name, row in zip(names, images, strict=False)]
+            await asyncio.gather(*map(asyncio.wrap_future, jobs))
+            return await ctx.encoder.embed(images, self._config.grids), len(names)
 
         pool = ThreadPoolExecutor(self._config.decode_threads, thread_name_prefix="jpeg")
+        under_way: deque[asyncio.Task[tuple[Features, int]]] = deque()
         try:
-            ahead = start(0)
             for first in range(0, len(frames), self._config.batch_size):
-                batch, jobs = ahead
-                for job in jobs:
-                    await asyncio.wrap_future(job)
-                ahead = start(first + self._config.batch_size)
-                yield batch, len(jobs)
+                under_way.append(asyncio.create_task(encode(first)))
+                if len(under_way) == self._config.batches_in_flight:
+                    yield await under_way.popleft()
+            while under_way:
+                yield await under_way.popleft()
         finally:
+            for task in under_way:
+                task.cancel()
             pool.shutdown(wait=True, cancel_futures=True)  # at most a few pictures are still being decoded
+            await asyncio.gather(*under_way, return_exceptions=True)
 
     def _summary(self, num_frames: int, dim: int) -> dict[str, Any]:
         return {
@@ -141,22 +158,24 @@ class Encode(Stage):
         }
 
 
-def list_frames(source: ItemReader) -> list[str]:
-    """Names of the stored frames, in order.
+def list_frames(source: ItemReader) -> tuple[list[str], int]:
+    """Names of the stored frames, in order, and the pixels of their sides.
 
-    Raises ItemError when they are not what video.json says, StageError when they were made in a size that no encoder
-    takes: then all items were.
+    Raises ItemError when they are not what video.json says.
     """
     video = json.loads(source.read("video.json"))
     num_frames, size = video["num_frames"], video["size"]
-    if size != IMAGE_SIZE:
-        raise StageError(
-            f"extract.size={size}: the encoders take pictures of {IMAGE_SIZE}; set extract.size={IMAGE_SIZE}"
-        )
     frames = [name for name in source.names if name.endswith(".jpg")]
     if num_frames < 1 or frames != [f"{index:06d}.jpg" for index in range(num_frames)]:
         raise ItemError(Kind.PERMANENT, f"video.json says {num_frames} frames, the frame store holds {len(frames)}")
-    return frames
+    return frames, size
+
+
+def _cut(cutter: ChunkCutter, features: Features, count: int) -> list[Member]:
+    """Members that the first ``count`` rows of a batch complete."""
+    rows = {part: values[:count] for part, values in features.items()}
+    _check_finite(rows, first_frame=cutter.num_rows)
+    return list(cutter.add(rows))
 
 
 def _check_finite(rows: dict[str, np.ndarray], first_frame: int) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from mmassist.core.config import transient
+from mmassist.core.config import added, transient
 from mmassist.core.seconds import FRAMES_PER_SECOND
 
 
@@ -22,7 +22,7 @@ class VideoConfig:
     fps: float = float(FRAMES_PER_SECOND)
     size: int = 384  # side of the square picture, pixels
     jpeg_quality: int = 90
-    untagged_matrix: Literal["bt601", "bt709"] = "bt601"  # of the colours of sources that do not say theirs
+    untagged_matrix: Literal["bt601", "bt709"] = added("bt601")  # of the colours of sources that do not say theirs
     accept_partial: bool = False
     decode: Literal["needed", "all"] = transient("needed")
     max_stall_s: float = transient(120.0)  # no newly decoded picture for this long is a hang

@@ -8,11 +8,18 @@ from typing import Any
 from mmassist.core.config import build, nearest
 from mmassist.core.errors import ConfigError
 from mmassist.vision.config import EncoderConfig
+from mmassist.vision.open_clip_engine import OpenClipConfig
 from mmassist.vision.protocol import Encoder
 from mmassist.vision.siglip import SiglipConfig
+from mmassist.vision.timm_engine import TimmConfig
 from mmassist.vision.tiny import TinyConfig
 
-ENGINES: dict[str, type[EncoderConfig]] = {"siglip_so400m": SiglipConfig, "tiny": TinyConfig}
+ENGINES: dict[str, type[EncoderConfig]] = {
+    "siglip_so400m": SiglipConfig,
+    "open_clip": OpenClipConfig,
+    "timm": TimmConfig,
+    "tiny": TinyConfig,
+}
 
 
 def build_encoder_config(values: Mapping[str, Any], section: str) -> EncoderConfig:

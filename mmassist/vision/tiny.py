@@ -6,13 +6,11 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from mmassist.core.rng import rng
-from mmassist.vision.config import EncoderConfig
+from mmassist.vision.siglip import SiglipGeometry
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import nn
 
 MODEL = "mmassist-tiny-SigLIP-384"  # as open_clip knows it
@@ -43,14 +41,16 @@ _MODEL_CONFIG = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class TinyConfig(EncoderConfig):
+class TinyConfig(SiglipGeometry):
     """Settings of the tiny tower; another ``seed`` is another set of random weights."""
 
     engine: Literal["tiny"] = "tiny"
     name: str = "tiny"
     seed: int = 0
 
-    is_random: ClassVar[bool] = True
+    @property
+    def is_random(self) -> bool:
+        return True
 
     def check(self) -> None:
         return None
@@ -59,11 +59,12 @@ class TinyConfig(EncoderConfig):
         return {"model": MODEL, "weights": f"random, seed {self.seed}", "is_random": True}
 
     def load_trunk(self) -> nn.Module:
-        from mmassist.vision.open_clip_model import build_trunk, fill_trunk
+        from mmassist.vision.open_clip_model import build_trunk, fill
+        from mmassist.vision.random_weights import random_weights
 
         register_tiny()
         trunk = build_trunk(MODEL)
-        return fill_trunk(trunk, random_weights(trunk, self.seed))
+        return fill(trunk, random_weights(trunk, self.seed))
 
 
 def register_tiny() -> None:
@@ -91,32 +92,3 @@ def register_tiny() -> None:
             path = Path(folder) / f"{MODEL}.json"
             path.write_text(json.dumps(_MODEL_CONFIG))
             open_clip.add_model_config(path)
-
-
-def random_weights(trunk: nn.Module, seed: int) -> dict[str, Any]:
-    """Values for every parameter of ``trunk``, a function of its name, shape and ``seed`` alone.
-
-    Not torch's generator, whose stream and whose use by a model's own initialisation differ between versions. The
-    spread keeps activations near 1, so that different pictures give clearly different features.
-    """
-    import torch
-
-    state = {}
-    for name, parameter in trunk.state_dict().items():
-        uniform = torch.from_numpy(_uniform(parameter.numel(), name, seed)).reshape(parameter.shape)
-        if parameter.ndim >= 2 and "pos_embed" not in name:
-            uniform = uniform * (3.0 / parameter[0].numel()) ** 0.5  # variance 1 / fan-in
-        elif "norm" in name and name.endswith("weight"):
-            uniform = 1 + 0.1 * uniform
-        else:
-            uniform = 0.1 * uniform
-        state[name] = uniform.float()
-    return state
-
-
-def _uniform(count: int, name: str, seed: int) -> np.ndarray:
-    """``count`` float64 values in [-1, 1)."""
-    import numpy as np
-
-    bits = np.frombuffer(rng("tiny encoder", seed, name).randbytes(4 * count), dtype="<u4")
-    return bits / 2.0**31 - 1.0

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Sequence
 
-from launchers.context import JournaledEngine, RuntimeContext, _item_in_hand
+import numpy as np
+import pytest
+
+from launchers.context import JournaledEngine, RuntimeContext, ThreadedEncoder, _item_in_hand
 from launchers.work import record_outcome
-from mmassist.core.errors import Kind
+from mmassist.core.errors import Kind, StageError
 from mmassist.core.outcome import Outcome, Status
 from mmassist.io.layout import UnitLayout
 from mmassist.llm.protocol import Answer, Message, Request, Sample
+from mmassist.vision.protocol import Encoder
 from tests.launchers.toy import ToySource
 
 
@@ -105,3 +111,61 @@ def test_only_verdicts_on_the_item_count_as_such(tmp_path):
     context = RuntimeContext(source.job().stage, source.layout.data_root, source.unit, {}, {}, False, {})
     items = {item.key: item for item in source.listing().dialogs}
     assert [context.num_verdicts(items[key]) for key in "ab"] == [2, 0]
+
+
+class SlowEncoder:
+    """Begins batches at once and has them done later, as a GPU does; notes what was under way at the same time."""
+
+    def __init__(self) -> None:
+        self.under_way: set[int] = set()
+        self.most = 0
+        self.begun: list[int] = []
+
+    def launch(self, images: np.ndarray, grids: Sequence[int]) -> SlowEncoder.Batch:
+        number = int(images[0])
+        self.begun.append(number)
+        self.under_way.add(number)
+        self.most = max(self.most, len(self.under_way))
+        return SlowEncoder.Batch(self, number)
+
+    class Batch:
+        def __init__(self, encoder: SlowEncoder, number: int):
+            self.encoder, self.number = encoder, number
+
+        def fetch(self) -> dict[str, np.ndarray]:
+            time.sleep(0.02)
+            self.encoder.under_way.remove(self.number)
+            return {"cls": np.array([self.number])}
+
+
+def test_batches_begin_in_order_while_earlier_ones_are_under_way_and_the_loop_goes_on():
+    encoder = SlowEncoder()
+    threaded = ThreadedEncoder(lambda: encoder)  # type: ignore[arg-type, return-value]
+    beats = 0
+
+    async def beat() -> None:
+        nonlocal beats
+        while True:
+            await asyncio.sleep(0.001)
+            beats += 1
+
+    async def ask() -> list[int]:
+        heart = asyncio.create_task(beat())
+        made = await asyncio.gather(*(threaded.embed(np.array([number]), (2,)) for number in range(5)))
+        heart.cancel()
+        return [int(one["cls"][0]) for one in made]
+
+    assert asyncio.run(ask()) == encoder.begun == [0, 1, 2, 3, 4]
+    assert encoder.most > 1
+    assert beats > 5
+    threaded.close()
+
+
+def test_an_encoder_that_cannot_be_loaded_stops_the_task():
+    def build() -> Encoder:
+        raise StageError("no GPU")
+
+    threaded = ThreadedEncoder(build)
+    with pytest.raises(StageError, match="no GPU"):
+        asyncio.run(threaded.embed(np.zeros(1), (2,)))
+    threaded.close()

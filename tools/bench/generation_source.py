@@ -60,7 +60,7 @@ def _build_recording(index: int, length_s: float) -> holoassist.Recording:
 
 @dataclass(frozen=True)
 class Work:
-    """One planned element of ``stage=generate``: everything lies on disk as a command leaves it for its workers."""
+    """One planned element of a stage: everything lies on disk as a command leaves it for its workers."""
 
     layout: Layout
     job: Job
@@ -74,12 +74,12 @@ class Work:
         return worker
 
 
-def plan_work(root: Path, words: Sequence[str]) -> Work:
-    """Plan ``stage=generate`` over the recordings below ``root``, all of them in one element.
+def plan_work(root: Path, words: Sequence[str], stage: str = "generate") -> Work:
+    """Plan ``stage`` over the recordings below ``root``, all of them in one element.
 
     Raises ConfigError for a setting that is none.
     """
-    command = ["stage=generate", "dataset=holoassist", "models=tiny", "cluster=h100x8", f"paths.data_root={root}"]
+    command = [f"stage={stage}", "dataset=holoassist", "models=tiny", "cluster=h100x8", f"paths.data_root={root}"]
     layout, (job,) = resolve_jobs(compose_command([*command, *words]))
     sources = Sources(layout)
     sides = {job.dataset: assign_sides(layout, job, sources.listing(job), is_anew=False)}

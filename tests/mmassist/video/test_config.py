@@ -29,6 +29,5 @@ def test_only_what_changes_frames_is_meaning():
         "fps": 2.0,
         "size": 384,
         "jpeg_quality": 90,
-        "untagged_matrix": "bt601",
         "accept_partial": False,
     }

@@ -20,8 +20,9 @@ def test_defaults_of_both_engines():
 
 
 def test_every_setting_but_the_place_of_the_weights_has_a_meaning():
-    for engine in ("tiny", "siglip_so400m"):
-        config = build_encoder_config({"engine": engine}, "encoder")
+    for engine in ("tiny", "siglip_so400m", "open_clip", "timm"):
+        model = {} if engine in ("tiny", "siglip_so400m") else {"model": "ViT-B-32"}
+        config = build_encoder_config({"engine": engine, "compile": True, **model}, "encoder")
         names = {field.name for field in dataclasses.fields(config)} - {"path"}
         assert set(meaning(config)) == names
 
@@ -32,7 +33,7 @@ def test_every_setting_but_the_place_of_the_weights_has_a_meaning():
         ({}, "'encoder.engine' is not set"),
         ({"engine": "tinny"}, "Did you mean 'tiny'"),
         ({"engine": "tiny", "layers": "last"}, "Did you mean 'layer'"),
-        ({"engine": "tiny", "layer": "-2"}, "'encoder.layer' is '-2'"),
+        ({"engine": "tiny", "layer": "middle"}, "layer is 'middle'; it must be last, second_last or a number"),
         ({"engine": "tiny", "dtype": "float16"}, "'encoder.dtype' is 'float16'"),
         ({"engine": "tiny", "num_threads": 0}, "num_threads is 0"),
         ({"engine": "tiny", "name": "../tiny"}, "name is '../tiny'"),

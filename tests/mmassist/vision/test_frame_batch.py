@@ -15,7 +15,7 @@ def jpeg(picture: np.ndarray) -> bytes:
 
 def test_a_frame_lands_in_its_row_as_other_decoders_see_it(pictures):
     image = pytest.importorskip("PIL.Image")
-    batch = new_batch(3)
+    batch = new_batch(3, 384)
     data = jpeg(pictures[0])
     decode_frame(data, "000000.jpg", batch[1])
     assert not batch[0].any() and not batch[2].any()
@@ -27,5 +27,5 @@ def test_a_bad_frame_is_a_permanent_failure_that_names_it(pictures, damage):
     whole = jpeg(pictures[0])
     data = {"empty": b"", "cut": whole[: len(whole) // 2], "text": b"not a picture", "size": jpeg(pictures[0, :383])}
     with pytest.raises(ItemError, match=r"000007\.jpg") as error:
-        decode_frame(data[damage], "000007.jpg", new_batch(1)[0])
+        decode_frame(data[damage], "000007.jpg", new_batch(1, 384)[0])
     assert error.value.kind is Kind.PERMANENT

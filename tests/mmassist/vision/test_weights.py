@@ -75,8 +75,10 @@ def test_the_siglip_engine_loads_and_runs(checkpoint, tmp_path, layout, monkeypa
     check_encoder(config)
     encoder = build_encoder(config)
     assert not encoder.is_random and encoder.revision["weights"] == weights_digest(find_weights(path))
-    expected = build_encoder(build_encoder_config({"engine": "tiny", "seed": 5}, "encoder")).embed_batch(pictures)
-    got = encoder.embed_batch(pictures)
+    expected = build_encoder(build_encoder_config({"engine": "tiny", "seed": 5}, "encoder")).embed_batch(
+        pictures, (2, 3)
+    )
+    got = encoder.embed_batch(pictures, (2, 3))
     assert all(np.array_equal(got[key], expected[key]) for key in expected)
 
 
@@ -127,13 +129,13 @@ def test_checkpoints_of_other_libraries_and_broken_files(tmp_path):
 
 
 def test_missing_parameters_stop_the_stage(trunk_state):
-    from mmassist.vision.open_clip_model import build_trunk, fill_trunk
+    from mmassist.vision.open_clip_model import build_trunk, fill
 
     register_tiny()
     state = dict(trunk_state)
     del state["norm.bias"]
     with pytest.raises(StageError, match=r"norm\.bias"):
-        fill_trunk(build_trunk(MODEL), state)
+        fill(build_trunk(MODEL), state)
 
 
 def test_the_digest_follows_the_content_not_the_place(checkpoint, tmp_path):
