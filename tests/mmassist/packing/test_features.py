@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmassist.core.errors import ItemError, StageError
-from mmassist.io.npy import npy_bytes
 from mmassist.packing.features import FeatureReader
 from mmassist.vision.feature_chunk import ChunkCutter
 
