@@ -34,30 +34,33 @@ def plan_packets(
     read_role: ReadRole,
     choose: Choose,
     time_of: Callable[[int], Fraction],
+    note: Callable[[av.Packet], None],
     progress: Callable[[], None],
 ) -> PacketPlan | None:
     """Read all packets of a fresh container; None where everything is to be decoded, at the first sign of damage too.
 
-    Whoever decodes then opens the file again.
+    ``note`` is told of every packet of every stream. Whoever decodes then opens the file again.
     """
     import av
 
     table = PacketTable()
     try:
         with collect_errors(container.format.name) as logged:
-            for packet in container.demux(stream):
-                if packet.size:
-                    table.add(packet, read_role(packet))
+            for packet in container.demux():
                 progress()
+                if packet.size:
+                    note(packet)
+                    if packet.stream_index == stream.index:
+                        table.add(packet, read_role(packet))
     except (av.error.FFmpegError, ValueError):
         return None
     return None if logged else table.plan(choose, time_of)
 
 
 def decode_planned(
-    packets: Iterator[av.Packet], stream: VideoStream, plan: PacketPlan, progress: Callable[[], None]
+    container: InputContainer, stream: VideoStream, plan: PacketPlan, progress: Callable[[], None]
 ) -> Iterator[av.VideoFrame]:
-    """The wanted pictures of ``packets``, all of the stream's in the file's order, as they come.
+    """The wanted pictures of a fresh container, as they come.
 
     Raises PlanFailed when one does not come, comes out of order or comes damaged. Those before it are right: decoding
     began at places from which it is exact, and nothing that they are built on was left out.
@@ -85,7 +88,7 @@ def decode_planned(
                 yield frame
 
     number = -1
-    for number, packet in enumerate(packets):
+    for number, packet in enumerate(_iter_packets(container, stream)):
         if number >= len(plan.needed):
             raise PlanFailed("the file has more packets than before")
         if not plan.needed[number]:
@@ -98,3 +101,16 @@ def decode_planned(
     yield from decode(None)
     if expected is not None or number + 1 != len(plan.needed):
         raise PlanFailed(f"picture {expected} did not come out")
+
+
+def _iter_packets(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
+    import av
+
+    try:
+        for packet in container.demux(stream):
+            if packet.size:
+                yield packet
+    except av.error.FFmpegError as error:
+        if isinstance(error, MemoryError):
+            raise
+        raise PlanFailed(str(error)) from error

@@ -49,24 +49,26 @@ class SourceDecoder:
         size_bytes = source.check_file(path)
         digest = source.file_digest(path, progress)
         self._open()
+        self._begin_account()
         self.native_fps: Fraction | None = self._stream.average_rate
         self._info = {"path": str(path), "digest": digest, "size_bytes": size_bytes, **self._stream_facts()}
 
     def _open(self) -> None:
-        """Stand at the start of the file with an empty account."""
+        """Stand at the start of the file."""
         self._container = source.open_container(self._path)
         self._stream = source.choose_stream(self._container, self._path)
         self._stream.codec_context.thread_count = 1  # more threads cost more processor time in all
         self._time_base = source.exact_time_base(self._stream)
         self._zero = source.clock_zero(self._container, self._stream)
+
+    def _begin_account(self) -> None:
         self.problems: list[str] = []
         self.last_s = Fraction(0)
         self.end_s = Fraction(0)
         self.lost_s = Fraction(0)
         self.expected_end_s = Fraction(0)
         self._hole_from: Fraction | None = None  # where pictures began to be missing or doubtful
-        self._video_end_s = Fraction(0)  # of the packets of the video stream, on the player's clock
-        self._file_end_s = Fraction(0)  # of the packets of all streams, likewise
+        self._ends: dict[int, int] = {}  # stream -> where its last packet ends, in its units
 
     def __iter__(self) -> Iterator[Picture]:
         """Yield the trustworthy pictures in order of time: all of them, or at least those that were chosen.
@@ -85,6 +87,7 @@ class SourceDecoder:
             except PlanFailed as why:
                 _log.info("%s is decoded whole: %s", self._path, why)
                 self._open()
+                self._begin_account()
         with self._container:
             for picture in self._pictures():
                 if shown is None or picture.time > shown:
@@ -98,20 +101,21 @@ class SourceDecoder:
         if self._choose is None or read_role is None:
             return None
         with self._container:
-            plan = plan_packets(self._container, self._stream, read_role, self._choose, self._time, self._progress)
+            plan = plan_packets(
+                self._container, self._stream, read_role, self._choose, self._time, self._note_end, self._progress
+            )
         self._open()
+        if plan is None:
+            self._begin_account()
         return plan
 
     def _planned_pictures(self, plan: PacketPlan) -> Iterator[Picture]:
-        damage = DamageTracker()
+        """The wanted pictures and the account; the packets have been noted when they were planned."""
         with self._container:
-            packets = (packet for packet in self._packets(damage) if packet is not None)
-            for frame in decode_planned(packets, self._stream, plan, self._progress):
+            for frame in decode_planned(self._container, self._stream, plan, self._progress):
                 assert frame.pts is not None
                 self._note_facts(frame)
                 yield Picture(self._time(frame.pts), frame, self._stream.sample_aspect_ratio)
-            if self.problems:
-                raise PlanFailed(self.problems[0])
             self.last_s = self._time(plan.last_pts)
             self.end_s = self.last_s + self._length(plan.last_duration)
             self._close_account()
@@ -207,11 +211,21 @@ class SourceDecoder:
     def _note_end(self, packet: av.Packet) -> None:
         if packet.pts is None or packet.is_discard:  # an edit list hides discarded packets from the player
             return
-        assert packet.time_base is not None
-        end = (packet.pts + (packet.duration or 0)) * packet.time_base - self._zero
-        self._file_end_s = max(self._file_end_s, end)
-        if packet.stream_index == self._stream.index:
-            self._video_end_s = max(self._video_end_s, end)
+        end = packet.pts + (packet.duration or 0)
+        if end > self._ends.get(packet.stream_index, end - 1):
+            self._ends[packet.stream_index] = end
+
+    @property
+    def _video_end_s(self) -> Fraction:
+        """Where the packets of the video stream end, on the player's clock."""
+        end = self._ends.get(self._stream.index)
+        return max(Fraction(0), self._time(end)) if end is not None else Fraction(0)
+
+    @property
+    def _file_end_s(self) -> Fraction:
+        """Where the packets of all streams end, likewise."""
+        bases = {stream.index: stream.time_base for stream in self._container.streams}
+        return max((end * (bases[index] or 0) - self._zero for index, end in self._ends.items()), default=Fraction(0))
 
     def _break(self, damage: DamageTracker, pts: int | None, what: str, at: Fraction | None = None) -> None:
         """Note that the packet or picture ``pts`` is broken, or, without one, whatever came last."""
