@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -17,9 +16,6 @@ from mmassist.video.picture_file import decode_picture
 from mmassist.video.records import Request
 from mmassist.video.sampling import Sample, Sampler, StrideSampler, TimeSampler
 from mmassist.video.source_decoder import Picture, SourceDecoder
-
-# A picture whose side data was looked at refers to itself, and Python would wait for hundreds of megabytes of such.
-_COLLECT_EVERY = 16
 
 Info = dict[str, Any]
 Frame = tuple[int, bytes]
@@ -153,13 +149,11 @@ class _Run:
     def _encode(self, sample: Sample[Picture]) -> Frame:
         if self._last is None or self._last[0] is not sample.picture:
             try:
-                jpeg = self._encoder.encode(sample.picture.frame, sample.picture.aspect)
+                jpeg = self._encoder.encode(*sample.picture[1:])
             except ValueError as error:
                 raise ItemError(Kind.PERMANENT, f"{name_of(self._paths)}: {error}") from error
             self._last = sample.picture, jpeg
         self._pts_s.append(round(float(sample.time), 6))
-        if len(self._pts_s) % _COLLECT_EVERY == 0:
-            gc.collect(1)
         return sample.index, self._last[1]
 
 

@@ -37,16 +37,18 @@ class PictureEncoder:
         self._graph_key: tuple[object, ...] = ()
         self._graph: av.filter.Graph | None = None
 
-    def encode(self, frame: av.VideoFrame, aspect: Fraction | None) -> bytes:
+    def encode(
+        self, frame: av.VideoFrame, aspect: Fraction | None = None, orientation: Orientation | None = None
+    ) -> bytes:
         """Return the JPEG of one picture.
 
-        ``aspect`` is the sample aspect ratio, None for square pixels. Raises ValueError for a picture that cannot be
-        converted (a turn by 37 degrees, an unknown pixel format).
+        ``aspect`` is the sample aspect ratio, None for square pixels; ``orientation`` None: as the frame says. Raises
+        ValueError for a picture that cannot be converted (a turn by 37 degrees, an unknown pixel format).
         """
         import av
         import simplejpeg
 
-        orientation = orientation_of(frame)
+        orientation = orientation or orientation_of(frame)
         try:
             scaled = self._scale(frame, aspect or Fraction(1))
         except MemoryError:  # one of FFmpeg's errors, too

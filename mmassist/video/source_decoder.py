@@ -13,6 +13,7 @@ from mmassist.video import source
 from mmassist.video.boxes import cut_box, has_fragments
 from mmassist.video.damage import DamageTracker
 from mmassist.video.demuxer_log import collect_errors
+from mmassist.video.geometry import Orientation
 from mmassist.video.packet_plan import Choose, PacketPlan
 from mmassist.video.picture import orientation_of
 from mmassist.video.planned import PlanFailed, decode_planned, packet_reader, plan_packets
@@ -29,6 +30,7 @@ class Picture(NamedTuple):
     time: Fraction  # seconds on the player's clock of this file
     frame: av.VideoFrame
     aspect: Fraction | None  # sample aspect ratio, None for square
+    orientation: Orientation  # how the file says that the stored picture lies
 
 
 class SourceDecoder:
@@ -68,6 +70,7 @@ class SourceDecoder:
         self.lost_s = Fraction(0)
         self.expected_end_s = Fraction(0)
         self._hole_from: Fraction | None = None  # where pictures began to be missing or doubtful
+        self._orientations: dict[float, Orientation] = {}  # by the turn of the display matrix
         self._ends: dict[int, int] = {}  # stream -> where its last packet ends, in its units
 
     def __iter__(self) -> Iterator[Picture]:
@@ -114,8 +117,7 @@ class SourceDecoder:
         with self._container:
             for frame in decode_planned(self._container, self._stream, plan, self._progress):
                 assert frame.pts is not None
-                self._note_facts(frame)
-                yield Picture(self._time(frame.pts), frame, self._stream.sample_aspect_ratio)
+                yield self._picture(self._time(frame.pts), frame)
             self.last_s = self._time(plan.last_pts)
             self.end_s = self.last_s + self._length(plan.last_duration)
             self._close_account()
@@ -156,8 +158,7 @@ class SourceDecoder:
                 self._hole_from = None
             last = self.last_s = time
             self.end_s = time + self._length(frame.duration)
-            self._note_facts(frame)
-            yield Picture(time, frame, self._stream.sample_aspect_ratio)
+            yield self._picture(time, frame)
 
     def _frames(self, damage: DamageTracker) -> Iterator[av.VideoFrame]:
         """Every picture that comes out of the decoder, in order of presentation; damage is noted on the way."""
@@ -271,12 +272,21 @@ class SourceDecoder:
             return duration * self._time_base
         return 1 / self.native_fps if self.native_fps else Fraction(0)
 
-    def _note_facts(self, frame: av.VideoFrame) -> None:
-        if "pix_fmt" not in self._info:
+    def _picture(self, time: Fraction, frame: av.VideoFrame) -> Picture:
+        """The picture with what is needed to show it; the first one's facts stand for the file's.
+
+        Looking at a frame's side data ties it to itself, and it would stay in memory until Python looks for such knots,
+        so that is done once for each turn that its display matrix makes.
+        """
+        if frame.rotation not in self._orientations:
             try:
-                self._info.update(_picture_facts(frame))
+                self._orientations[frame.rotation] = orientation_of(frame)
             except ValueError as error:
                 raise ItemError(Kind.PERMANENT, f"{self._path}: {error}") from error
+        orientation = self._orientations[frame.rotation]
+        if "pix_fmt" not in self._info:
+            self._info |= _picture_facts(frame, orientation)
+        return Picture(time, frame, self._stream.sample_aspect_ratio, orientation)
 
     def _stream_facts(self) -> dict[str, Any]:
         stream = self._stream
@@ -290,8 +300,7 @@ class SourceDecoder:
         }
 
 
-def _picture_facts(frame: av.VideoFrame) -> dict[str, Any]:
-    orientation = orientation_of(frame)
+def _picture_facts(frame: av.VideoFrame, orientation: Orientation) -> dict[str, Any]:
     return {
         "width": frame.width,
         "height": frame.height,

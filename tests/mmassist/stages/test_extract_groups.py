@@ -407,4 +407,4 @@ def test_the_same_bytes_in_and_out_of_process_and_every_time(place: Place, mediu
 def test_the_encoder_finds_the_frames_of_a_group(place: Place) -> None:
     names = [write_picture(place, "a.png", 1), "absent.png", write_picture(place, "b.png", 2)]
     store = extract(place, Medium.IMAGES, names, size=384)
-    assert list_frames(store) == ["000000.jpg", "000001.jpg"]
+    assert list_frames(store) == (["000000.jpg", "000001.jpg"], 384)
