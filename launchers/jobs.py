@@ -168,16 +168,24 @@ def _differences(unit: UnitLayout, settings: dict[str, Any]) -> str:
         return ""
     manifest = read_json(unit.manifest)
     changed = iter_differences(manifest["settings"], settings)
-    found = [f"{key} is {_shown(old, new)} there and {_shown(new, old)} now" for key, old, new in changed]
+    found = [
+        f"{key} is {_shown(manifest['settings'], key, old, new)} there and {_shown(settings, key, new, old)} now"
+        for key, old, new in changed
+    ]
     more = f" and {len(found) - 4} more" if len(found) > 4 else ""
     return "; ".join(found[:4]) + more
 
 
-def _shown(value: Any, other: Any) -> str:
+def _shown(settings: Mapping[str, Any], key: str, value: Any, other: Any) -> str:
     """A setting in a message; of whole groups of settings, such as those of a judge, only whether they are there."""
     if isinstance(value, Mapping) or isinstance(other, Mapping):
         return "given" if value else "absent"
-    return repr(value)
+    group, _, name = key.rpartition(".")
+    for part in group.split(".") if group else ():
+        settings = settings.get(part) or {}
+    return (
+        repr(value) if name in settings else "its default"
+    )  # a field that was added later is kept only where it is set
 
 
 def _data_root(combination: Combination) -> Path:

@@ -34,12 +34,12 @@ class NamedConfig(EncoderConfig):
     dtype: Literal["fp32", "bf16", "fp16"] = "bf16"
     device: Literal["cpu", "cuda", "auto"] = "cuda"
 
-    library: ClassVar[str]
+    package: ClassVar[str]  # that has the model
     folder_names: ClassVar[Sequence[str]]  # of checkpoints in a folder as the hub serves it
 
     def __post_init__(self) -> None:
         if not self.model:
-            raise ValueError(f"model is not set; say encoder.model=NAME, one of {self.library}'s")
+            raise ValueError(f"model is not set; say encoder.model=NAME, one of {self.package}'s")
         if not self.name:
             suffix = "_random" if self.is_random else ""
             object.__setattr__(self, "name", re.sub(r"[^A-Za-z0-9_-]", "-", self.model)[:56] + suffix)
@@ -68,11 +68,11 @@ class NamedConfig(EncoderConfig):
         made_by = f"random, seed {self.seed}" if self.is_random else weights_digest(self.weights())
         scaling = self._told_scaling()
         told = {"mean": list(scaling[0]), "std": list(scaling[1])} if scaling else {}
-        return {"model": f"{self.library}/{self.model}", "weights": made_by, "is_random": self.is_random, **told}
+        return {"model": f"{self.package}/{self.model}", "weights": made_by, "is_random": self.is_random, **told}
 
     def weights(self) -> Path:
         """The checkpoint. Raises ConfigError when it is not there."""
-        remedy = f"set encoder.path to a checkpoint of {self.library}'s {self.model} or the folder that the hub serves"
+        remedy = f"set encoder.path to a checkpoint of {self.package}'s {self.model} or the folder that the hub serves"
         return locate_weights(self.path, self.folder_names, f"{remedy} (encoder.pretrained=random does without)")
 
     def _told_scaling(self) -> tuple[Sequence[float], Sequence[float]] | None:

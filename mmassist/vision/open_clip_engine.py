@@ -24,7 +24,7 @@ class OpenClipConfig(NamedConfig):
 
     engine: Literal["open_clip"] = "open_clip"
 
-    library: ClassVar[str] = "open_clip"
+    package: ClassVar[str] = "open_clip"
     folder_names: ClassVar[Sequence[str]] = FOLDER_NAMES
 
     @property
@@ -44,7 +44,7 @@ class OpenClipConfig(NamedConfig):
         else:
             visual = fill(build_empty(lambda: build_visual(model)), read_visual(self.weights()))
         preprocessing = self._preprocessing(visual.image_size)
-        name = f"{self.library}'s {model}"
+        name = f"{self.package}'s {model}"
         if hasattr(visual, "trunk"):
             return TimmBackbone(name, preprocessing, visual.trunk, self.depth)
         if not hasattr(visual, "transformer"):

@@ -27,7 +27,7 @@ class TimmConfig(NamedConfig):
 
     engine: Literal["timm"] = "timm"
 
-    library: ClassVar[str] = "timm"
+    package: ClassVar[str] = "timm"
     folder_names: ClassVar[Sequence[str]] = TIMM_FOLDER_NAMES
 
     def load(self) -> Backbone:

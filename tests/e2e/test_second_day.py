@@ -55,6 +55,8 @@ def test_a_changed_setting_stops_names_itself_and_rebuilds_on_request(finished, 
         "processed_data/wtag/frames was made with other settings: extract.jpeg_quality is 90 there and 80 now" in text
     )
     assert "on_stale=rebuild" in text
+    code, text = command(root, "stage=extract", "dataset=wtag", "extract.untagged_matrix=bt709")
+    assert code == 2 and "extract.untagged_matrix is its default there and 'bt709' now" in text
     assert contents(root) == before
     code, text = command(root, "stage=extract", "dataset=wtag", "extract.jpeg_quality=80", "on_stale=rebuild")
     assert code == 0 and "3 done (3 now)" in text

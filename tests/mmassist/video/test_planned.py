@@ -66,9 +66,12 @@ def make(tmp_path_factory):
 
 def digest(frame) -> str:
     """Of the picture as it came out of the decoder, before anything is scaled."""
-    planes = [np.frombuffer(p, np.uint8).reshape(-1, p.line_size)[: p.height] for p in frame.planes]
-    wide = frame.width * (2 if "10" in frame.format.name else 1)
-    return hashlib.sha256(b"".join(a[:, : min(wide, a.shape[1])].tobytes() for a in planes[:1])).hexdigest()[:16]
+    sample_bytes = 2 if "10" in frame.format.name else 1
+    sha = hashlib.sha256(f"{frame.format.name} {frame.width}x{frame.height}".encode())
+    for plane in frame.planes:
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        sha.update(rows[: plane.height, : plane.width * sample_bytes].tobytes())
+    return sha.hexdigest()[:16]
 
 
 def sampled(path: Path, fps: Fraction, *, whole: bool) -> tuple[list[tuple[int, Fraction, str]], dict]:
