@@ -21,7 +21,7 @@ from mmassist.video.config import VideoConfig
 from mmassist.video.extract import Frame, FrameStream, Info, decode, name_of
 from mmassist.video.records import ERROR, FRAME, INFO, RecordBuffer, Request, parse_frame
 
-_TICK_S = 0.2  # how often a waiting parent looks at the child's memory
+_TICK_S = 0.2  # how often the parent looks at the child's memory
 _ROOT = Path(__file__).resolve().parents[2]
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from mmassist.video.child import main; main(int(sys.argv[2]))"
 
@@ -103,6 +103,7 @@ class _Child:
     def __init__(self) -> None:
         self.has_answered = False  # to the last request
         self.is_idle = True  # waits for a request, in good health
+        self._next_look = 0.0  # at its memory, on the monotonic clock
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self.process = subprocess.Popen(
             # -P: a module of the same name in the current folder must not be taken for one of ours
@@ -159,8 +160,7 @@ class _Child:
         deadline = time.monotonic() + config.max_stall_s
         while True:
             ready = self._poll.poll(_TICK_S * 1000)
-            used_mb = self._resident_mb()
-            if used_mb > config.max_memory_mb:
+            if (used_mb := self._resident_mb()) > config.max_memory_mb:
                 raise ItemError(
                     Kind.OUT_OF_MEMORY,
                     f"{what}: the decoder used {used_mb} MB of memory, more than max_memory_mb={config.max_memory_mb}",
@@ -173,6 +173,10 @@ class _Child:
                 )
 
     def _resident_mb(self) -> int:
+        """The child's memory, 0 where it was looked at less than a tick ago: pictures come faster than it grows."""
+        if (now := time.monotonic()) < self._next_look:
+            return 0
+        self._next_look = now + _TICK_S
         try:
             pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         except (OSError, IndexError):  # gone, or a system without /proc: reading the pipe tells more
