@@ -131,7 +131,7 @@ class TaskRunner:
             roll_forward(self._unit, task.name)
             return True
         asked = {entry["key"] for entry in row["items"] if entry["todo"]}
-        return self._commit(task, asked, fragments, outcomes, engine)
+        return await self._commit(task, asked, fragments, outcomes, engine)
 
     @asynccontextmanager
     async def _slot(self, careful: bool) -> AsyncIterator[None]:
@@ -150,7 +150,7 @@ class TaskRunner:
         if self._num_free > self._num_unbegun == 0 and not (careful or self._is_stopping):
             self.when_roomy()
 
-    def _commit(
+    async def _commit(
         self,
         task: Task,
         asked: set[str],
@@ -166,7 +166,8 @@ class TaskRunner:
         if not fragments and any(o.status is not Status.SKIPPED for o in outcomes.values()):
             return False  # nothing to write yet: the task stays open for a later run
         run_id = self._config["run_id"]
-        if commit_task(self._unit, task, fragments, outcomes, self._attempt, run_id, self._check_owner):
+        made = self._unit, task, fragments, outcomes, self._attempt, run_id, self._check_owner
+        if await asyncio.to_thread(commit_task, *made):  # other tasks go on while a shard is copied and synced
             self._log_commit(task, fragments, outcomes, engine)
         return True
 

@@ -6,14 +6,17 @@ is, so an adopted item gives the same bytes as a fresh one.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import hashlib
 import json
 import struct
-from collections.abc import AsyncIterable, AsyncIterator
+import sys
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from mmassist.core.errors import StageError
 from mmassist.core.fingerprint import canonical_json
@@ -24,7 +27,9 @@ from mmassist.io.atomic import commit
 MAGIC = b"mmpart01"
 GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}  # the last: removed by another machine while open here
 REMADE = "its item is then made again"
+T = TypeVar("T")
 _LENGTH = struct.Struct(">Q")
+_WORTH_A_THREAD = 1 << 18  # bytes: less is written sooner than a thread is woken
 
 
 class DamagedBytes(StageError):
@@ -45,27 +50,48 @@ class Fragment:
 
 
 async def write_fragment(path: Path, item: str, inputs: str, outputs: Outputs) -> Fragment:
-    """Write an item's members as they come and commit the file.
+    """Write an item's members as they come and commit the file; other items go on while the disk is waited for.
 
     Raises whatever making a member raises, DiskError when it cannot be written, TempRemoved when a twin has committed
     the task meanwhile; then nothing stays behind.
     """
     sha, offset, previous = hashlib.sha256(), 0, ""
     members: list[tuple[str, int, int]] = []
-    with commit(path, "fragment") as file:
+    async with _leave_in_thread(commit(path, "fragment")) as file:
         async for name, content in _iterate(outputs):
             assert name > previous, f"member {name!r} of {item} comes after {previous!r}"
             previous = name
             full = f"{item}/{name}"
-            chunk = b"".join((tar.header(full, len(content)), content, b"\0" * tar.padding(len(content))))
-            file.write(chunk)
-            sha.update(chunk)
+            parts = tar.header(full, len(content)), content, b"\0" * tar.padding(len(content))
+            if len(content) < _WORTH_A_THREAD:
+                _write(file, sha, parts)
+            else:
+                await asyncio.to_thread(_write, file, sha, parts)
             members.append((full, offset + tar.BLOCK, len(content)))
-            offset += len(chunk)
+            offset += sum(map(len, parts))
             faults.reached("fragment:member")
         fragment = Fragment(path, item, inputs, sha.hexdigest()[:32], offset, members, dict(outputs.stats))
         _write_trailer(file, fragment)
     return fragment
+
+
+def _write(file: BinaryIO, sha: Any, parts: Iterable[bytes]) -> None:
+    chunk = b"".join(parts)
+    file.write(chunk)
+    sha.update(chunk)
+
+
+@asynccontextmanager
+async def _leave_in_thread(manager: AbstractContextManager[T]) -> AsyncIterator[T]:
+    """``manager``, left in a thread where all went well: that is when a disk takes its time."""
+    value = manager.__enter__()
+    try:
+        yield value
+    except BaseException:
+        if not manager.__exit__(*sys.exc_info()):
+            raise
+    else:
+        await asyncio.to_thread(manager.__exit__, None, None, None)
 
 
 def copy_fragment(path: Path, fragment: Fragment, source: BinaryIO, start: int) -> None:

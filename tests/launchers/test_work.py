@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -343,3 +344,28 @@ def test_what_the_language_model_did_is_in_the_commit_line(source, monkeypatch):
     assert work.do(runner=runner)
     (row,) = work.commit_rows()
     assert row["llm"] == {"requests": 7, "reject_share": 0.0}
+
+
+@pytest.mark.parametrize("point", ["fragment:fsync", "shard:fsync"])
+def test_other_work_goes_on_while_the_disk_is_waited_for(source, point):
+    work = Work(source)
+    (row,) = load_element(work.run, work.job.name, 0)
+    waited: list[bool] = []
+
+    async def run() -> bool:
+        loop, is_waiting, went_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+        def slow_disk(reached: str) -> None:
+            if reached == point and not waited:
+                loop.call_soon_threadsafe(is_waiting.set)
+                waited.append(went_on.wait(10))
+
+        async def other() -> None:
+            await is_waiting.wait()
+            went_on.set()
+
+        with hooked(slow_disk):
+            committed, _ = await asyncio.gather(work.runner().run_task(row), other())
+        return committed
+
+    assert asyncio.run(run()) and waited == [True]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
+import threading
 
 import pytest
 
@@ -308,3 +310,26 @@ def test_a_late_listing_hides_nothing(tmp_path, monkeypatch):
     clean_dead_attempts(other)
     monkeypatch.undo()
     assert find_damage(other, load_records(other)["000000"]) == "" and leftovers(other.root) == []
+
+
+def test_other_work_goes_on_while_a_large_member_is_written(tmp_path):
+    waited: list[bool] = []
+
+    async def run() -> None:
+        loop, is_waiting, went_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+        def slow_disk(reached: str) -> None:
+            if reached == "fragment:write" and not waited:
+                loop.call_soon_threadsafe(is_waiting.set)
+                waited.append(went_on.wait(10))
+
+        async def other() -> None:
+            await is_waiting.wait()
+            went_on.set()
+
+        with hooked(slow_disk):
+            outputs = Outputs([("a.npy", b"x" * 1_000_000)])
+            await asyncio.gather(write_fragment(UnitLayout(tmp_path).fragment("0", "a"), "a", "in", outputs), other())
+
+    asyncio.run(run())
+    assert waited == [True]
