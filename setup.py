@@ -26,6 +26,7 @@ EXTRAS = {
         "pytest>=9.2,<10",
         "pytest-xdist>=3.8,<4",
         "hypothesis>=6.170,<7",
+        "markdown-it-py>=4.3,<5",
         "ruff==0.17.5",
         "mypy==2.4.1",
     ],

@@ -13,6 +13,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -113,7 +114,6 @@ def parse_words(words: Sequence[str]) -> list[Override]:
     for name, choices in (("stage", PIPELINE), ("dataset", list_options("dataset"))):
         if name not in given:
             raise ConfigError(f"'{name}' is not given; say {name}=NAME with one or more of: {', '.join(choices)}")
-    valid: DictConfig | None = None
     for override in overrides:
         key = override.key_or_group
         if override.is_delete() or override.is_add():
@@ -124,8 +124,7 @@ def parse_words(words: Sequence[str]) -> list[Override]:
         elif key in GROUPS:
             _check_choices(key, _values(override), list_options(key))
         elif not key.startswith("hydra"):
-            valid = valid or _every_key()
-            _check_key(key, valid)
+            _check_key(key, _every_key())
     return overrides
 
 
@@ -193,6 +192,7 @@ def _plain_word(override: Override) -> str:
     return f"items=[{','.join(repr(key) for key in keys)}]"
 
 
+@cache
 def _every_key() -> DictConfig:
     """All keys that some combination of choices has; what a combination lacks, Hydra itself refuses."""
     trees: list[Any] = [OmegaConf.load(CONF_DIR / "config.yaml")]
