@@ -11,6 +11,7 @@ from launchers.coming import coming_for
 from launchers.compose import compose_command
 from launchers.execute import Execution, JobResult, check_here, job_in_the_way
 from launchers.help import iter_help
+from launchers.job_config import iter_job_configs, take_flag
 from launchers.jobs import Job, Sources, check_on_disk, resolve_jobs, select_applicable
 from launchers.plan import UnitPlan
 from launchers.prepare import Sides, assign_sides
@@ -68,6 +69,10 @@ class Ground:
 
 
 def _run(words: list[str]) -> int:
+    words, is_shown = take_flag(words)
+    if is_shown:
+        print("\n".join(iter_job_configs(words)))
+        return EXIT_OK
     ground = stand_on_ground(words)
     jobs = ground.jobs
     if jobs[0].command.plan:

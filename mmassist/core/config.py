@@ -8,6 +8,7 @@ import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from mmassist.core.errors import ConfigError
@@ -15,9 +16,25 @@ from mmassist.core.errors import ConfigError
 T = TypeVar("T")
 
 
-def transient(default: Any = dataclasses.MISSING) -> Any:
-    """A field that cannot change data (workers, limits, log level): it stays out of fingerprints."""
-    return dataclasses.field(default=default, metadata={"transient": True})
+class Why(StrEnum):
+    """Why a setting cannot change data, so that it stays out of fingerprints."""
+
+    CHOICE = "which items are made or made again, not what is made of them"
+    CUT = "how items are cut into shards: it counts when a folder's tasks are cut, and tasks.json holds from then on"
+    PACE = "how much is done at once"
+    LIMIT = "when something is given up; what is finished is the same"
+    MACHINE = "what is asked of the cluster or the machine, and where the work is done"
+    METHOD = "how the work is done; tests compare the outputs, which are the same"
+    PLACE = "where something lies; what is in it counts"
+    SERVER = "how a server is reached; the model that it serves counts"
+    SAMPLING = "may change the last bits of a logit, but answers are drawn by chance, and none is asked for twice"
+    NAMED = "says no more than another setting, which counts"
+    REPORT = "what is told about the work"
+
+
+def transient(default: Any = dataclasses.MISSING, *, why: Why) -> Any:
+    """A field that cannot change data: it stays out of fingerprints."""
+    return dataclasses.field(default=default, metadata={"transient": why})
 
 
 def added(default: Any) -> Any:
