@@ -13,9 +13,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from launchers.run import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USER, main
+from launchers.ending import EXIT_FAILED, EXIT_OK, end_command
+from launchers.run import main
 from mmassist.core.config import nearest
-from mmassist.core.errors import ConfigError
+from mmassist.core.errors import StageError
+from slurm.private.daemon import DaemonError
 from tools.demo import cluster
 from tools.demo.publication import list_publications, publish, write_publication
 from tools.demo.sample import DATASETS, make_sample
@@ -45,11 +47,7 @@ def run_demo(
     begin = time.monotonic()
     names = ",".join(datasets)
     words = ("stage=extract,generate,judge,split,encode,pack", f"dataset={names}", *settings)
-    try:
-        is_new = _make(root, datasets)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER
+    is_new = _make(root, datasets)
     print(f"sample: {'made' if is_new else 'is there'} in {_shown(root)}/datasets, invented tasks on numbered pictures")
     print(f"running: DATA_ROOT_DIR={_shown(root)} {_python()} -m launchers.run {' '.join(words)}", flush=True)
     code = launch(words)
@@ -122,8 +120,5 @@ def _main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(_main())
-    except KeyboardInterrupt:
-        print("\nstopped; what is finished is kept, the same command goes on from here", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
+    STOPPED = "stopped; what is finished is kept, the same command goes on from here"
+    sys.exit(end_command(_main, STOPPED, (StageError, DaemonError)))

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from launchers.run import EXIT_FAILED, EXIT_OK, EXIT_USER, main
-from mmassist.core.errors import ConfigError
+from launchers.ending import EXIT_FAILED, EXIT_OK
+from launchers.run import main
 from mmassist.core.outcome import Status
 from mmassist.io.atomic import read_json
 from mmassist.io.layout import Layout
 from slurm.private.cluster import Cluster
-from slurm.private.daemon import DaemonError
 from slurm.private.options import Options, default_folder
 from tools.demo.summary import load_totals
 
@@ -39,26 +38,20 @@ _PATIENCE_S = 120.0  # with a controller that does not answer
 def run_on_slurm(words: Sequence[str], keep: bool = False) -> int:
     """Run the command on a cluster of its own; returns an exit code as ``launchers.run`` does.
 
-    The cluster is stopped at the end, whatever happens, unless it is to be kept or was running before.
+    The cluster is stopped at the end, whatever happens, unless it is to be kept or was running before. Raises
+    ConfigError and DaemonError where there can be none.
     """
+    cluster = Cluster(default_folder("demo"), Options(), _say)
+    is_left = keep or bool(cluster.processes())
     try:
-        cluster = Cluster(default_folder("demo"), Options(), _say)
-        is_left = keep or bool(cluster.processes())
-        try:
-            cluster.up(may_install=True)
-            os.environ.update(cluster.environment())
-            return _submit_and_wait(cluster, words, Layout(Path(os.environ["DATA_ROOT_DIR"])))
-        finally:
-            if is_left:
-                _say(f"left running; python -m slurm.private down --purge --dir {cluster.place.root} stops it")
-            else:
-                cluster.down(purge=True)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER
-    except DaemonError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        cluster.up(may_install=True)
+        os.environ.update(cluster.environment())
+        return _submit_and_wait(cluster, words, Layout(Path(os.environ["DATA_ROOT_DIR"])))
+    finally:
+        if is_left:
+            _say(f"left running; python -m slurm.private down --purge --dir {cluster.place.root} stops it")
+        else:
+            cluster.down(purge=True)
 
 
 def _submit_and_wait(cluster: Cluster, words: Sequence[str], layout: Layout) -> int:
