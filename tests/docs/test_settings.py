@@ -186,6 +186,8 @@ def unnamed_choices(by_path: Mapping[str, Page]) -> Iterator[str]:
         for name in PIPELINE if group == "stage" else list_options(group):
             if f"{folder}/{name}.md" not in by_path:
                 yield f"{group}={name} has no page"
+            if not any(span.text == name for span in by_path["README.md"].spans):
+                yield f"README.md has no row for {group}={name}"
 
 
 def all_pages() -> dict[str, Page]:
@@ -246,3 +248,4 @@ def test_a_setting_or_a_choice_without_a_word_is_found() -> None:
     del empty["docs/sources/wtag.md"]
     choices = set(unnamed_choices(empty))
     assert {"docs/stages/pack.md does not name setup=knowledge", "dataset=wtag has no page"} <= choices
+    assert "README.md has no row for stage=pack" in choices
