@@ -13,7 +13,7 @@ import pytest
 from tests.docs.pages import REPOSITORY, Page, pages
 from tests.docs.shell import Command, iter_commands
 
-TEST_NAME = re.compile(r"\b(tests/[\w/]+|test_\w+(?:\.py)?(?=\W|$))")
+TEST_NAME = re.compile(r"(?<![\w.])(tests/[\w/]+|test_\w+(?:\.py)?(?=\W|$))")
 
 
 def broken_links(page: Page) -> Iterator[str]:
