@@ -6,6 +6,7 @@ nearest valid name.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys
@@ -190,6 +191,7 @@ def _plain_word(override: Override) -> str:
     return f"items=[{','.join(repr(key) for key in keys)}]"
 
 
+@functools.cache
 def _every_key() -> DictConfig:
     """All keys that some combination of choices has; what a combination lacks, Hydra itself refuses."""
     trees: list[Any] = [OmegaConf.load(CONF_DIR / "config.yaml")]
