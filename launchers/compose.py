@@ -6,6 +6,7 @@ nearest valid name.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys

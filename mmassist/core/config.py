@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import math
 import types
 import typing
@@ -24,10 +25,12 @@ class Why(StrEnum):
     PACE = "how much is done at once"
     LIMIT = "when something is given up; what is finished is the same"
     MACHINE = "what is asked of the cluster or the machine, and where the work is done"
+    ITEMS = "what the source's items are; each is compared with what it was made from, one by one"
     METHOD = "how the work is done; tests compare the outputs, which are the same"
     PLACE = "where something lies; what is in it counts"
     SERVER = "how a server is reached; the model that it serves counts"
     SAMPLING = "may change the last bits of a logit, but answers are drawn by chance, and none is asked for twice"
+    SIDES = "which side a recording is put on when it is first seen; splits/assignment.json holds from then on"
     NAMED = "says no more than another setting, which counts"
     REPORT = "what is told about the work"
 
@@ -35,6 +38,12 @@ class Why(StrEnum):
 def transient(default: Any = dataclasses.MISSING, *, why: Why) -> Any:
     """A field that cannot change data: it stays out of fingerprints."""
     return dataclasses.field(default=default, metadata={"transient": why})
+
+
+def reason(config: Any, name: str) -> Why | None:
+    """Why field ``name`` of a config dataclass or object cannot change data; None for one that can."""
+    (field,) = (field for field in dataclasses.fields(config) if field.name == name)
+    return field.metadata.get("transient")
 
 
 def added(default: Any) -> Any:
@@ -59,7 +68,7 @@ def build(cls: type[T], values: Mapping[str, Any], section: str) -> T:
     ``ValueError`` the dataclass itself raises about its values.
     """
     prefix = f"{section}." if section else ""
-    hints = typing.get_type_hints(cls)
+    hints = _hints_of(cls)  # type: ignore[arg-type]
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
@@ -76,6 +85,11 @@ def build(cls: type[T], values: Mapping[str, Any], section: str) -> T:
         raise
     except ValueError as error:
         raise ConfigError(f"in '{section}': {error}" if section else str(error)) from error
+
+
+@functools.cache
+def _hints_of(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def _checked(value: Any, hint: Any, name: str) -> Any:

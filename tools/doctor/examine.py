@@ -67,7 +67,7 @@ def examine(
             report.folder_hint = explain_missing(layout.datasets, config.raw_dir)
             return report
         with show.doing(f"{job.dataset}: listing"):
-            listing = adapter.list_items(which=job.sections["extract"].get("which", "needed"))
+            listing = adapter.list_items(job.which)
     except ConfigError as error:
         report.problem = str(error)
         return report

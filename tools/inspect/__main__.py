@@ -54,7 +54,7 @@ def _run(arguments: list[str]) -> int:
     adapter = job.adapter(layout)
     console = make_console(is_error=True)
     with console.status(f"listing {job.dataset}") if console.is_terminal else contextlib.nullcontext():
-        listing = adapter.list_items(which=job.sections["extract"].get("which", "needed"))
+        listing = adapter.list_items(job.which)
     if key is None:
         return _show_keys(job.dataset, listing, "--json" in words.flags)
     look = look_at_item(layout, job, adapter, listing, find_item(listing, key, job.dataset))
