@@ -245,6 +245,7 @@ def test_a_picture_that_arrives_later_is_taken_up_on_request(published, tmp_path
     missing = tmp_path / row["record"]
     missing.write_bytes(next(path for path in missing.parent.glob("*.jpg")).read_bytes())
     text = run(tmp_path, words, expect=2)
+    assert "by its list of files, or by which of them are there: datasets/LLaVA-Pretrain/" in text
     assert "the inputs of 1 finished items changed" in text and "on_stale=rebuild" in text
     run(tmp_path, [*words, "on_stale=rebuild"])
     after = sum(len(sample["record"]["conversation"]) for sample in packed(tmp_path, "llava"))

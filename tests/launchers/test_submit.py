@@ -423,7 +423,7 @@ def test_a_receipt_that_cannot_be_written_takes_everything_back(command, slurm):
 def test_a_job_that_cannot_be_planned_gives_its_folder_back(command, slurm):
     command.source.run()
     command.source.texts["item-03"] = "another text"
-    with pytest.raises(ConfigError, match=r"inputs of 1 finished items changed since \(first: item-03\)"):
+    with pytest.raises(ConfigError, match=r"inputs of 1 finished items changed since \(first: item-03, by its records"):
         command.submit([command.job(First), command.job()])
     assert slurm.scripts == [] and command.locks() == []
 
