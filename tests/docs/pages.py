@@ -95,5 +95,10 @@ def pages() -> tuple[Page, ...]:
     return tuple(Page(str(path.relative_to(REPOSITORY)), path.read_text()) for path in sorted(paths))
 
 
+def page_of(path: str) -> Page:
+    """The page of that path."""
+    return next(page for page in pages() if page.path == path)
+
+
 def _anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")

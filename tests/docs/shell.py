@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
-from tests.docs.pages import Page, Text, pages
+from tests.docs.pages import Page, Text, page_of, pages
 
 # Programs that a block of commands may name. A block whose first line is none of them is a listing or an output.
 PROGRAMS = (
@@ -51,6 +51,11 @@ class Command:
 def commands() -> tuple[Command, ...]:
     """All commands of all pages, in blocks and in sentences."""
     return tuple(command for page in pages() for command in iter_commands(page))
+
+
+def commands_of(path: str) -> list[Command]:
+    """The commands in the blocks of one page, in their order."""
+    return [command for block in page_of(path).blocks if is_commands(block) for command in iter_block(block)]
 
 
 def iter_commands(page: Page) -> Iterator[Command]:
@@ -115,8 +120,3 @@ def _command(words: list[str], place: str) -> Iterator[Command]:
     if words[0] not in PROGRAMS:
         raise ValueError(f"{place}: {words[0]!r} is no program that the documentation uses")
     yield Command(place, tuple(words), variables)
-
-
-def is_sketch(command: Command) -> bool:
-    """Whether a command leaves something out, as ``key=…`` does."""
-    return any("…" in word for word in command.words)
