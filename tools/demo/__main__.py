@@ -17,8 +17,8 @@ from launchers.run import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USER, mai
 from mmassist.core.config import nearest
 from mmassist.core.errors import ConfigError
 from tools.demo import cluster
-from tools.demo.publication import list_publications, publish, write_publication
-from tools.demo.sample import DATASETS, make_sample
+from tools.demo.publication import list_publications
+from tools.demo.sample import DATASETS, make_sources
 from tools.demo.summary import iter_report, load_totals
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -46,7 +46,7 @@ def run_demo(
     names = ",".join(datasets)
     words = ("stage=extract,generate,judge,split,encode,pack", f"dataset={names}", *settings)
     try:
-        is_new = _make(root, datasets)
+        is_new = make_sources(root, datasets, track=_track)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USER
@@ -63,17 +63,6 @@ def run_demo(
         "hydra/launcher=basic setup=no_knowledge pack.image_tokens=1,5 -m"
     )
     return code
-
-
-def _make(root: Path, datasets: Sequence[str]) -> bool:
-    """Write the samples of the sources; False when all were there. Raises ConfigError."""
-    is_new = False
-    others = [name for name in datasets if name not in DATASETS]
-    if len(others) < len(datasets):
-        is_new = make_sample(root, track=_track)
-    for name in others:
-        is_new = write_publication(root, publish(name)) or is_new
-    return is_new
 
 
 def _track(paths: list[Path]) -> Iterator[Path]:
