@@ -19,7 +19,8 @@ from pathlib import Path
 
 from launchers.compose import CONF_DIR
 from launchers.execute import terminate_as_interrupt
-from launchers.run import EXIT_OK, main
+from launchers.run import EXIT_OK
+from launchers.run import main as launch
 from mmassist.core.errors import ConfigError, StageError
 from mmassist.datasets import list_datasets
 from mmassist.io.layout import Layout
@@ -109,13 +110,14 @@ class Rehearsal:
         self.seconds[name] = time.monotonic() - begin
 
     def _run_here(self) -> int:
-        return _give(self.layouts[0], (*self.words[:-1], *HERE, "-m"), main)
+        return _give(self.layouts[0], (*self.words[:-1], *HERE, "-m"), launch)
 
     def _run_on_slurm(self) -> int:
         layout = self.layouts[1]
         words = (*self.words[:-1], *on_slurm.SETTINGS, "-m")
         storm = Storm(list(BLOWS), tell)
         cluster = on_slurm.make_cluster(self.root)
+        cluster.down(purge=True)  # what a rehearsal that was killed has left
         with started(cluster):
             code = _give(layout, words, lambda said: self._note(on_slurm.run_on_slurm(cluster, layout, said, storm)))
             if code == EXIT_OK:
@@ -151,11 +153,11 @@ class Rehearsal:
         return EXIT_BAD if self.failures else EXIT_OK
 
 
-def _give(layout: Layout, words: Sequence[str], launch: Callable[[Sequence[str]], int]) -> int:
+def _give(layout: Layout, words: Sequence[str], start: Callable[[Sequence[str]], int]) -> int:
     """Give a command over a data root; an interrupted one interrupts all."""
     os.environ["DATA_ROOT_DIR"] = str(layout.data_root)
     tell(f"DATA_ROOT_DIR={layout.data_root} python -m launchers.run {shlex.join(words)}")
-    code = launch(words)
+    code = start(words)
     if code == EXIT_INTERRUPTED:
         raise KeyboardInterrupt
     return code
@@ -198,5 +200,11 @@ def _run(arguments: list[str]) -> int:
         raise StageError(str(error)) from error
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    stopped = "stopped, and its cluster with it; the next rehearsal starts anew"
+    return run_command(_run, USAGE, arguments, stopped=stopped)
+
+
 if __name__ == "__main__":
-    sys.exit(run_command(_run, USAGE, stopped="stopped; its cluster is stopped, too, and the next one starts anew"))
+    sys.exit(main())

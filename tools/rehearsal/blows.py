@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
+from launchers.life import End
 from slurm.private.failures import crash_node
 from slurm.private.process import send
 from tools.demo.cluster import OVER
@@ -46,7 +47,7 @@ def kill_worker(scene: Scene, caught: Caught) -> Consequence:
     while not scene.life(caught)["ended"]:
         yield
     life = scene.life(caught)
-    if life["end"] != "completed" or not life["crashes"]:
+    if life["end"] != End.COMPLETED or not life["crashes"]:
         raise Missed(f"its element {life['end']} with {life['crashes']} workers replaced")
     return "another worker took over, and the element completed"
 
@@ -74,7 +75,8 @@ def preempt(scene: Scene, caught: Caught) -> Consequence:
         yield
     let_go(caught.life)  # it has been warned
     life = yield from _next_start(scene, caught)
-    return f"it ended as {scene.life(caught)['end'] or 'killed'!r} and began again on {life['node']}"
+    ended = "ended in time" if scene.life(caught)["end"] == End.REQUEUED else "was killed with an item in hand"
+    return f"warned, it {ended}, and began again on {life['node']}"
 
 
 def kill_supervisor(scene: Scene, caught: Caught) -> Consequence:
@@ -100,7 +102,7 @@ BLOWS = (
 
 def _next_start(scene: Scene, caught: Caught) -> Generator[None, None, dict[str, Any]]:
     while (life := scene.next_life(caught)) is None:
-        if scene.life(caught)["end"] in ("completed", "failed"):
+        if scene.life(caught)["end"] in (End.COMPLETED, End.FAILED):
             raise Missed(f"its element {scene.life(caught)['end']} all the same")
         yield
     return life

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from launchers.run import EXIT_OK
 from mmassist.core.fingerprint import digest
@@ -28,11 +28,9 @@ SETTINGS = (
 MAX_COMMANDS = 4  # the first, one for what a killed element left, one that finds nothing; one to spare
 
 
-def make_cluster(root: os.PathLike[str]) -> Cluster:
-    """The cluster of the rehearsal in ``root``, not started; what an earlier one left of it is removed."""
-    cluster = Cluster(default_folder(f"rehearsal-{digest(str(root))[:8]}"), OPTIONS, say)
-    cluster.down(purge=True)
-    return cluster
+def make_cluster(root: Path) -> Cluster:
+    """The cluster of the rehearsal in ``root``, not started. No other rehearsal has the same."""
+    return Cluster(default_folder(f"rehearsal-{digest(str(root))[:8]}"), OPTIONS, say)
 
 
 def run_on_slurm(cluster: Cluster, layout: Layout, words: Sequence[str], storm: Storm) -> tuple[int, list[str]]:
