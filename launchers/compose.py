@@ -6,7 +6,6 @@ nearest valid name.
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import sys

@@ -19,8 +19,8 @@ from mmassist.core.config import nearest
 from mmassist.core.errors import StageError
 from slurm.private.daemon import DaemonError
 from tools.demo import cluster
-from tools.demo.publication import list_publications, publish, write_publication
-from tools.demo.sample import DATASETS, make_sample
+from tools.demo.publication import list_publications
+from tools.demo.sample import DATASETS, make_sources
 from tools.demo.summary import iter_report, load_totals
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -47,7 +47,7 @@ def run_demo(
     begin = time.monotonic()
     names = ",".join(datasets)
     words = ("stage=extract,generate,judge,split,encode,pack", f"dataset={names}", *settings)
-    is_new = _make(root, datasets)
+    is_new = make_sources(root, datasets, track=_track)
     print(f"sample: {'made' if is_new else 'is there'} in {_shown(root)}/datasets, invented tasks on numbered pictures")
     print(f"running: DATA_ROOT_DIR={_shown(root)} {_python()} -m launchers.run {' '.join(words)}", flush=True)
     code = launch(words)
@@ -61,17 +61,6 @@ def run_demo(
         "hydra/launcher=basic setup=no_knowledge pack.image_tokens=1,5 -m"
     )
     return code
-
-
-def _make(root: Path, datasets: Sequence[str]) -> bool:
-    """Write the samples of the sources; False when all were there. Raises ConfigError."""
-    is_new = False
-    others = [name for name in datasets if name not in DATASETS]
-    if len(others) < len(datasets):
-        is_new = make_sample(root, track=_track)
-    for name in others:
-        is_new = write_publication(root, publish(name)) or is_new
-    return is_new
 
 
 def _track(paths: list[Path]) -> Iterator[Path]:
