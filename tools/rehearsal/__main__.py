@@ -18,14 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from launchers.compose import CONF_DIR
+from launchers.ending import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from launchers.execute import terminate_as_interrupt
-from launchers.run import EXIT_OK
 from launchers.run import main as launch
 from mmassist.core.errors import ConfigError, StageError
 from mmassist.datasets import list_datasets
 from mmassist.io.layout import Layout
 from slurm.private.daemon import DaemonError
-from tools.command import EXIT_BAD, EXIT_INTERRUPTED, ROOT, Grammar, check_values, read_words, run_command
+from tools.command import ROOT, Grammar, check_values, read_words, run_command
 from tools.console import make_console, show
 from tools.demo.cluster import started
 from tools.demo.sample import DATASETS, SMALL, make_sources
@@ -150,7 +150,7 @@ class Rehearsal:
             tell(f"failed: {failure}")
         if not self.failures:
             tell("passed: both halves made the same")
-        return EXIT_BAD if self.failures else EXIT_OK
+        return EXIT_FAILED if self.failures else EXIT_OK
 
 
 def _give(layout: Layout, words: Sequence[str], start: Callable[[Sequence[str]], int]) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from launchers.run import EXIT_OK
+from launchers.ending import EXIT_OK
 from mmassist.core.fingerprint import digest
 from mmassist.io.layout import Layout
 from slurm.private.cluster import Cluster
