@@ -13,6 +13,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mmassist.core.config import build, nearest
 from mmassist.core.errors import ConfigError
 from mmassist.core.item import KEY_PATTERN
+from mmassist.datasets import list_datasets
 from mmassist.stages import PIPELINE
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
@@ -113,7 +115,6 @@ def parse_words(words: Sequence[str]) -> list[Override]:
     for name, choices in (("stage", PIPELINE), ("dataset", list_options("dataset"))):
         if name not in given:
             raise ConfigError(f"'{name}' is not given; say {name}=NAME with one or more of: {', '.join(choices)}")
-    valid: DictConfig | None = None
     for override in overrides:
         key = override.key_or_group
         if override.is_delete() or override.is_add():
@@ -124,8 +125,7 @@ def parse_words(words: Sequence[str]) -> list[Override]:
         elif key in GROUPS:
             _check_choices(key, _values(override), list_options(key))
         elif not key.startswith("hydra"):
-            valid = valid or _every_key()
-            _check_key(key, valid)
+            _check_key(key, _every_key())
     return overrides
 
 
@@ -134,6 +134,8 @@ def _check_choices(key: str, values: Iterable[str], choices: Sequence[str]) -> N
         if value not in choices:
             close = nearest(value, choices)
             rest = "" if "Valid" in close else f" All choices: {', '.join(choices)}."
+            if key == "dataset" and value in list_datasets():
+                close, rest = f" Its module is there, conf/dataset/{value}.yaml is not.", ""
             raise ConfigError(f"{key}={value}: there is no such {key}.{close}{rest}")
 
 
@@ -191,6 +193,7 @@ def _plain_word(override: Override) -> str:
     return f"items=[{','.join(repr(key) for key in keys)}]"
 
 
+@cache
 def _every_key() -> DictConfig:
     """All keys that some combination of choices has; what a combination lacks, Hydra itself refuses."""
     trees: list[Any] = [OmegaConf.load(CONF_DIR / "config.yaml")]

@@ -5,9 +5,9 @@
 Makes streams like those of the data sets from a clip of real footage, or without one from a test picture, joins each
 to itself until start-up weighs little, and runs three commands in turn on each: the floor ``ffmpeg -threads 1 -i VIDEO
 -map 0:v:0 -f null -`` (decode every picture, throw it away), ``tools.frames`` (the code of ``stage=extract``), and the
-reference's way. Figures are CPU seconds, user and system, children included; from the two Python commands their
-start is taken off, measured on one second of the stream, since a worker starts once for thousands of videos. Needs
-ffmpeg with x264 and x265.
+reference's way. Figures are CPU seconds, user and system, children included, less those of the same command on the
+stream's first second: so start-up does not count, since a worker starts once for thousands of videos. Needs ffmpeg
+with x264 and x265.
 ``--check``: exit code 1 where a stream costs more than its goal.
 """
 
@@ -64,7 +64,7 @@ def _commands(stream: Stream, video: Path, out: Path) -> dict[str, list[str]]:
 
 def _measure_stream(stream: Stream, video: Path, rounds: int, folder: Path) -> float:
     found: dict[str, list[tuple[float, float, float]]] = {"floor": [], "ours": [], "theirs": []}
-    starts: dict[str, list[float]] = {"ours": [], "theirs": []}
+    starts: dict[str, list[float]] = {name: [] for name in found}
     second = cut_second(video)
     for number in range(rounds):
         names = list(found)
@@ -75,7 +75,7 @@ def _measure_stream(stream: Stream, video: Path, rounds: int, folder: Path) -> f
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
                 seen.append(measure(_commands(stream, second, Path(scratch))[name])[0])
     start = {name: statistics.median(seen) for name, seen in starts.items()}
-    floors, ours, theirs = ([cpu - start.get(name, 0.0) for cpu, _, _ in rows] for name, rows in found.items())
+    floors, ours, theirs = ([cpu - start[name] for cpu, _, _ in rows] for name, rows in found.items())
     ratios = [a / b for a, b in zip(ours, floors, strict=True)]
     reference = statistics.median(a / b for a, b in zip(theirs, floors, strict=True))
     saved = statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
