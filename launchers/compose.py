@@ -96,7 +96,8 @@ def compose_command(arguments: Sequence[str]) -> list[Combination]:
     stages = [value for o in overrides if o.key_or_group == "stage" for value in _values(o)]
     # A stage changes no other setting: composing once for all of them is what makes long sweeps quick.
     rest = [_plain_word(o) for o in overrides if o.key_or_group != "stage"]
-    composed = _compose_all([*rest, f"stage={stages[0]}"])
+    is_sweep = any(o.is_sweep_override() for o in overrides if o.key_or_group != "stage")
+    composed = _compose_all([*rest, f"stage={stages[0]}"], is_sweep)
     return [replace(one, command=replace(one.command, stage=stage)) for one in composed for stage in stages]
 
 
@@ -213,7 +214,8 @@ def _load_choice(group: str, name: str) -> Any:
     return OmegaConf.load(CONF_DIR / FOLDERS.get(group, group) / f"{name}.yaml")
 
 
-def _compose_all(words: Sequence[str]) -> list[Combination]:
+def _compose_all(words: Sequence[str], is_sweep: bool) -> list[Combination]:
+    """Without a sweep Hydra runs once: a sweep of one composes three times, for itself, for its check and to run."""
     found: list[tuple[dict[str, Any], str]] = []
 
     def collect(config: DictConfig) -> None:
@@ -228,7 +230,8 @@ def _compose_all(words: Sequence[str]) -> list[Combination]:
         before = os.environ.get("HYDRA_FULL_ERROR")
         os.environ["HYDRA_FULL_ERROR"] = "1"
         try:
-            _call_with_argv(entry, ["-m", *words, f"hydra.sweep.dir='{scratch}'"])
+            mode = ["-m", f"hydra.sweep.dir='{scratch}'"] if is_sweep else [f"hydra.run.dir='{scratch}'"]
+            _call_with_argv(entry, [*mode, *words])
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(_absent_key(error) or _first_line(error)) from error
         finally:

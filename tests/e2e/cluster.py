@@ -16,7 +16,7 @@ import pytest
 from mmassist.io.layout import Layout
 from slurm.private.cluster import Cluster
 from slurm.private.options import Options
-from tests.e2e.commands import run, words_of
+from tests.e2e.commands import run_apart, words_of
 from tools.rehearsal.at_work import halt
 
 OVER = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "OUT_OF_MEMORY")
@@ -28,7 +28,7 @@ def slurm_words(*words: str) -> list[str]:
 
 def submit(root: Path, *words: str) -> dict[str, Any]:
     """Submit a command; returns the receipt of its run."""
-    text = run(root, slurm_words(*words))
+    text = run_apart(root, slurm_words(*words))
     assert "submitted; run folder" in text, text
     folder = text.rsplit("run folder ", 1)[1].splitlines()[0]
     return json.loads((Path(folder) / "receipt.json").read_text())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
+import io
 import os
 import shutil
 import signal
@@ -10,6 +13,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+import pytest
 
 ALL_STAGES = "stage=extract,generate,judge,split,encode,pack"
 # Where each stage writes with models=tiny and everything else as shipped.
@@ -35,8 +40,19 @@ def start(root: Path, words: list[str], module: str = "launchers.run", *module_w
     return subprocess.Popen(command, cwd=REPOSITORY, env=environment, **pipes)
 
 
-def run(root: Path, words: list[str], expect: int | None = 0, module: str = "launchers.run", *more: str) -> str:
-    """Run a command to its end and return what it printed."""
+def run(root: Path, words: list[str], expect: int | None = 0, module: str = "launchers.run") -> str:
+    """Run a command to its end, in this process, and return what it printed: no second interpreter need start."""
+    entry = importlib.import_module(f"{module}.__main__" if module.startswith("tools.") else module)
+    with pytest.MonkeyPatch.context() as patch, io.StringIO() as text:
+        patch.setenv("DATA_ROOT_DIR", str(root))
+        with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+            code = entry.main(words)
+        assert expect is None or code == expect, text.getvalue()
+        return text.getvalue()
+
+
+def run_apart(root: Path, words: list[str], expect: int | None = 0, module: str = "launchers.run", *more: str) -> str:
+    """Run a command to its end in a process of its own, for what would stay in ours or end it."""
     process = start(root, words, module, *more)
     text, _ = process.communicate(timeout=900)
     assert expect is None or process.returncode == expect, text
