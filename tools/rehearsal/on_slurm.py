@@ -35,8 +35,7 @@ def make_cluster(root: Path) -> Cluster:
 
 def run_on_slurm(cluster: Cluster, layout: Layout, words: Sequence[str], storm: Storm) -> tuple[int, list[str]]:
     """Run the command under the storm until all is done; returns its exit code and what went wrong."""
-    storm.begin = time.monotonic()
-    for _ in range(MAX_COMMANDS):
+    for number in range(MAX_COMMANDS):
         code, receipt = submit(words, layout)
         ids = {job_id: row["job"] for row in receipt.get("jobs", ()) for job_id in row["job_ids"]}
         if code != EXIT_OK:
@@ -44,6 +43,8 @@ def run_on_slurm(cluster: Cluster, layout: Layout, words: Sequence[str], storm: 
         if not ids:
             return code, []
         scene, num_struck = Scene(cluster, layout, receipt["run_id"]), len(storm.struck)
+        if not number:
+            storm.begin = time.monotonic()
         states = wait_until_over(cluster, list(ids), pause=partial(storm.watch, scene))
         if states is None:
             return code, ["jobs on SLURM are not over"]
