@@ -45,7 +45,8 @@ def make_root(root: Path, run_id: str) -> Layout:
     """A data root with one finished folder of frames, as one run leaves it, and the sides of a source of captions."""
     layout = Layout(root)
     unit = UnitLayout(root / FRAMES)
-    write(unit.manifest, {"stage": "extract", "created": run_id, "created_by": run_id, "settings": {"fps": 2.0}})
+    maker = {"created": run_id, "created_by": run_id, "commit": run_id}
+    write(unit.manifest, {**maker, "stage": "extract", "settings": {"fps": 2.0}})
     write(unit.tasks, {"tasks": [{"name": "000000", "items": ["T1", "T2"], "weight": 3.0}]})
     write(unit.shard("000000"), b"the shard")
     write(unit.index("000000"), {"shard": "000000.tar"})

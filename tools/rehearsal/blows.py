@@ -94,7 +94,7 @@ def kill_supervisor(scene: Scene, caught: Caught) -> Consequence:
 BLOWS = (
     Blow("a worker is killed", "extract", 0.1, kill_worker),
     Blow("a node is lost", "extract", 0.2, lose_node),
-    Blow("an urgent job preempts", "encode", 0.1, preempt, least=2),
+    Blow("an urgent job preempts", "encode", 0.1, preempt, least=3),  # a worker has two in hand, and may end them
     Blow("a supervisor is killed", "encode", 0.3, kill_supervisor, leaves_work=True),
     Blow("an element is requeued", "pack", 0.1, requeue),
 )

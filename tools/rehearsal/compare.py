@@ -28,7 +28,7 @@ class Rule(StrEnum):
 
     BYTES = "every byte of shards, indices, tasks.json, assignment.json and audit.json"
     RECORD = "task records, without run_id, attempt and temporary names"
-    MANIFEST = "manifests, without created and created_by"
+    MANIFEST = "manifests, without created, created_by and commit"
     LEDGER = "outcomes of items not done, and records left out, by the ledgers of a folder"
     LOCK = "nothing of locks, which jobs leave behind"
 
@@ -143,7 +143,7 @@ def _clean_record(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _clean_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in manifest.items() if key not in ("created", "created_by")}
+    return {key: value for key, value in manifest.items() if key not in ("created", "created_by", "commit")}
 
 
 def _compare_ledgers(left: UnitLayout, right: UnitLayout) -> Iterator[str]:

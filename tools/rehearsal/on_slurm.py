@@ -16,13 +16,14 @@ from tools.demo.cluster import say, submit, wait_until_over
 from tools.rehearsal.at_work import Scene
 from tools.rehearsal.storm import Storm
 
-# Small nodes: what runs at once has to fit a machine of two cores.
+# Nodes of four CPUs, all of which an element of extract or encode asks for: what runs at once has to fit a machine of
+# two cores, and elements on nodes of their own can be disturbed one by one.
 OPTIONS = Options(nodes=4, cpus_per_node=4, gpus_per_node=2)
 SETTINGS = (
     "cluster=demo",
     "hydra/launcher=slurm",
     "cluster.max_running=2",  # few elements of several tasks each: an interrupted one has some done and some to do
-    *(f"{stage}.{key}" for stage in ("extract", "encode") for key in ("num_workers=1", "cpus_per_task=2", "mem_gb=4")),
+    *(f"{stage}.{key}" for stage in ("extract", "encode") for key in ("num_workers=1", "cpus_per_task=4", "mem_gb=4")),
     "encode.gpus_per_node=1",
 )
 MAX_COMMANDS = 4  # the first, one for what a killed element left, one that finds nothing; one to spare
@@ -35,8 +36,7 @@ def make_cluster(root: Path) -> Cluster:
 
 def run_on_slurm(cluster: Cluster, layout: Layout, words: Sequence[str], storm: Storm) -> tuple[int, list[str]]:
     """Run the command under the storm until all is done; returns its exit code and what went wrong."""
-    storm.begin = time.monotonic()
-    for _ in range(MAX_COMMANDS):
+    for number in range(MAX_COMMANDS):
         code, receipt = submit(words, layout)
         ids = {job_id: row["job"] for row in receipt.get("jobs", ()) for job_id in row["job_ids"]}
         if code != EXIT_OK:
@@ -44,6 +44,8 @@ def run_on_slurm(cluster: Cluster, layout: Layout, words: Sequence[str], storm: 
         if not ids:
             return code, []
         scene, num_struck = Scene(cluster, layout, receipt["run_id"]), len(storm.struck)
+        if not number:
+            storm.begin = time.monotonic()
         states = wait_until_over(cluster, list(ids), pause=partial(storm.watch, scene))
         if states is None:
             return code, ["jobs on SLURM are not over"]
