@@ -28,10 +28,10 @@ EXIT_OK, EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0 all well, 1 items failed, 2 the user's mistake, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or {"--help", "-h"} & set(words):
-        print("\n".join(iter_help()))
-        return EXIT_OK
     try:
+        if not words or {"--help", "-h"} & set(words):
+            print("\n".join(iter_help()))
+            return EXIT_OK
         return _run(words)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -12,8 +12,6 @@ from mmassist.io.layout import UnitLayout
 from mmassist.io.reader import ShardItem, UnitReader
 from mmassist.stages import stage_class
 
-SIDED = ("split", "pack")  # stages whose outputs depend on the side an item's recording is on
-
 
 class Workspace:
     """Reads the upstream folders as they are when first looked at.
@@ -39,7 +37,7 @@ class Workspace:
         parts: dict[str, str | None] = {"source": item.digest} if self._stage.reads_source else {}
         for read in self._stage.reads:
             parts[read] = self._digest(item, read)
-        return digest({"reads": parts, "side": side if self._stage.name in SIDED else ""})
+        return digest({"reads": parts, "side": side if self._stage.reads_side else ""})
 
     def is_complete(self, item: Item) -> bool:
         """Whether everything the item is made from is there: only then can a changed digest mean that it is stale.

@@ -16,6 +16,7 @@ from rich.progress import track
 from launchers.run import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USER, main
 from mmassist.core.config import nearest
 from mmassist.core.errors import ConfigError
+from mmassist.stages import list_stages
 from tools.demo import cluster
 from tools.demo.publication import list_publications, publish, write_publication
 from tools.demo.sample import DATASETS, make_sample
@@ -44,7 +45,7 @@ def run_demo(
     os.environ["DATA_ROOT_DIR"] = str(root)
     begin = time.monotonic()
     names = ",".join(datasets)
-    words = ("stage=extract,generate,judge,split,encode,pack", f"dataset={names}", *settings)
+    words = (f"stage={','.join(list_stages())}", f"dataset={names}", *settings)
     try:
         is_new = _make(root, datasets)
     except ConfigError as error:
