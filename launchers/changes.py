@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from launchers.jobs import Job
-from launchers.workspace import SIDED, Workspace, inputs_digest, upstream_key
+from launchers.workspace import Workspace, inputs_digest, upstream_key
 from mmassist.core.item import Item, ItemKind, Medium
 from mmassist.core.stage import title_of
 from mmassist.io.ledger import iter_rows_of
@@ -36,9 +36,10 @@ def find_changed(job: Job, item: Item, side: str, workspace: Workspace, before: 
     choices = [
         [now[read], *_earlier(job, item, read, now[read])] if read in job.upstream else [now[read]] for read in now
     ]
-    sides = [side, *(other for other in SIDES if other != side)] if job.stage.name in SIDED else [side]
+    side = side if job.stage.reads_side else ""
+    sides = [side, *(other for other in SIDES if other != side)] if job.stage.reads_side else [side]
     for there, was in _by_number_of_changes(choices, sides):
-        if inputs_digest(dict(zip(now, there, strict=True)), was, job.stage.name) == before:
+        if inputs_digest(dict(zip(now, there, strict=True)), was) == before:
             made_anew = [title_of(read) for read, old in zip(now, there, strict=True) if old != now[read]]
             found = [f"by what {' and '.join(made_anew)} made of it"] if made_anew else []
             return found + ([f"by its recording's side, {was} before and {side} now"] if was != side else [])

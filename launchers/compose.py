@@ -29,7 +29,7 @@ from mmassist.core.config import build, nearest
 from mmassist.core.errors import ConfigError
 from mmassist.core.item import KEY_PATTERN
 from mmassist.datasets import list_datasets
-from mmassist.stages import PIPELINE
+from mmassist.stages import list_stages
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 GROUPS = (
@@ -112,7 +112,7 @@ def parse_words(words: Sequence[str]) -> list[Override]:
     for name, times in given.items():
         if times > 1:
             raise ConfigError(f"'{name}' is given {times} times; give it once, several values with commas")
-    for name, choices in (("stage", PIPELINE), ("dataset", list_options("dataset"))):
+    for name, choices in (("stage", list_stages()), ("dataset", list_options("dataset"))):
         if name not in given:
             raise ConfigError(f"'{name}' is not given; say {name}=NAME with one or more of: {', '.join(choices)}")
     for override in overrides:
@@ -120,7 +120,7 @@ def parse_words(words: Sequence[str]) -> list[Override]:
         if override.is_delete() or override.is_add():
             raise ConfigError(f"'{override.input_line}': settings can be changed, not added or removed; say key=value")
         if key == "stage":
-            _check_choices(key, _values(override), PIPELINE)
+            _check_choices(key, _values(override), list_stages())
             _check_order(_values(override))
         elif key in GROUPS:
             _check_choices(key, _values(override), list_options(key))
@@ -140,7 +140,7 @@ def _check_choices(key: str, values: Iterable[str], choices: Sequence[str]) -> N
 
 
 def _check_order(stages: Sequence[str]) -> None:
-    ordered = [stage for stage in PIPELINE if stage in stages]
+    ordered = [stage for stage in list_stages() if stage in stages]
     if list(stages) != ordered:
         raise ConfigError(
             f"stage={','.join(stages)}: stages are named once each and in the order in which they run; "
@@ -230,8 +230,9 @@ def _compose_all(words: Sequence[str], is_sweep: bool) -> list[Combination]:
         before = os.environ.get("HYDRA_FULL_ERROR")
         os.environ["HYDRA_FULL_ERROR"] = "1"
         try:
+            stages = f"stages=[{','.join(_stages_with_settings())}]"
             mode = ["-m", f"hydra.sweep.dir='{scratch}'"] if is_sweep else [f"hydra.run.dir='{scratch}'"]
-            _call_with_argv(entry, [*mode, *words])
+            _call_with_argv(entry, [*mode, *words, stages])
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(_absent_key(error) or _first_line(error)) from error
         finally:
@@ -240,6 +241,17 @@ def _compose_all(words: Sequence[str], is_sweep: bool) -> list[Combination]:
             else:
                 os.environ["HYDRA_FULL_ERROR"] = before
     return [_combination(values, launcher) for values, launcher in found]
+
+
+def _stages_with_settings() -> tuple[str, ...]:
+    """All stages. Raises ConfigError when one has no settings, and for settings of no stage."""
+    stages, settings = list_stages(), list_options("stages")
+    for name in sorted({*stages} ^ {*settings}):
+        there, absent = f"mmassist/stages/{name}.py", f"conf/stages/{name}.yaml"
+        if name in settings:
+            there, absent = absent, there
+        raise ConfigError(f"there is {there}, but no {absent}; a stage has both")
+    return stages
 
 
 def _call_with_argv(entry: Any, words: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ from launchers.slurm.queue import are_alive
 from launchers.supervise import Limits, Supervisor
 from launchers.work import Report
 from launchers.worker import JsonLog, Worker, root_logging
-from launchers.workspace import SIDED, Workspace
+from launchers.workspace import Workspace
 from mmassist.core.errors import ConfigError, StageError
 from mmassist.core.outcome import Status
 from mmassist.core.stage import Task
@@ -101,7 +101,7 @@ class Execution:
             move_aside(job.unit, self.run_id)
             lock.acquire()
         clean_dead_attempts(job.unit)
-        if job.stage.name in SIDED or not self.layout.unit(job.dataset, "splits").assignment.exists():
+        if job.stage.reads_side or not self.layout.unit(job.dataset, "splits").assignment.exists():
             self.sides[job.dataset].save(self.layout, job.dataset)
         apply_plan(self.layout, job, plan, self.run_id)
         write_elements(self.run, job, plan, selection, bundles, self.run_id)

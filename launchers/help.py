@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from launchers.compose import CONF_DIR, FOLDERS, LAUNCHERS, list_options
-from mmassist.stages import PIPELINE
+from mmassist.stages import list_stages
 
 USAGE = """\
 Turn egocentric video and annotations into packed training samples.
@@ -26,7 +26,7 @@ Examples
 def iter_help() -> Iterator[str]:
     """Yield the lines of the help text."""
     yield USAGE
-    yield f"stage     {', '.join(PIPELINE)}"
+    yield f"stage     {', '.join(list_stages())}"
     yield f"dataset   {', '.join(list_options('dataset'))}"
     yield f"hydra/launcher   {', '.join(LAUNCHERS)}"
     for group in ("models", "llm", "encoder", "tokenizer", "judge", "judge_llm", "setup", "cluster"):

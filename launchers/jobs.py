@@ -20,7 +20,7 @@ from mmassist.core.stage import Stage, words_of
 from mmassist.datasets import adapter_class, build_adapter, build_dataset_config
 from mmassist.io.atomic import read_json
 from mmassist.io.layout import Layout, UnitLayout
-from mmassist.stages import PIPELINE, STAGES_OF
+from mmassist.stages import list_stages
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,13 @@ def select_applicable(combinations: Sequence[Combination]) -> tuple[list[Combina
     without: dict[str, list[str]] = {}
     for combination in combinations:
         dataset, stage = combination.dataset, combination.command.stage
-        if stage in STAGES_OF[adapter_class(dataset).content]:
+        if stage in list_stages(adapter_class(dataset).content):
             kept.append(combination)
         elif stage not in without.setdefault(dataset, []):
             without[dataset].append(stage)
     remarks = [
         f"{dataset} holds captions, for which there is no {' or '.join(stages)}; "
-        f"its stages are {', '.join(STAGES_OF[adapter_class(dataset).content])}"
+        f"its stages are {', '.join(list_stages(adapter_class(dataset).content))}"
         for dataset, stages in without.items()
     ]
     if not kept:
@@ -116,7 +116,7 @@ def resolve_jobs(combinations: Sequence[Combination]) -> tuple[Layout, list[Job]
         job = _build_job(Upstream(layout, combination.dataset, composed[combination.dataset]), combination)
         known = jobs.setdefault(job.unit.root, job)
         _refuse_differences(_of_job(known), _of_job(job), layout.relative(job.unit.root))
-    ordered = sorted(jobs.values(), key=lambda job: PIPELINE.index(job.stage.name))
+    ordered = sorted(jobs.values(), key=lambda job: list_stages().index(job.stage.name))
     return layout, ordered
 
 

@@ -65,8 +65,11 @@ def _iter_work(layout: Layout, job: Job, tasks: Sequence[Task], max_array_size: 
     bundles, windows = divide(job, tasks, max_array_size)
     rate = load_rates(layout, job.stage.name, unit, job.launcher, gpus) or default_rate(job.stage.name, unit)
     workers = job.stage_config.num_workers
-    expected = expect(bundles, request.cluster.max_running, workers, gpus, rate)
-    yield f"  expected: {_cost(expected, job.launcher)} ({expected.source})"
+    if rate is None:
+        yield "  expected: not known before a first run has been measured"
+    else:
+        expected = expect(bundles, request.cluster.max_running, workers, gpus, rate)
+        yield f"  expected: {_cost(expected, job.launcher)} ({expected.source})"
     if job.launcher == "slurm":
         arrays = ", ".join(_array(window) for window in windows)
         together = request.cluster.max_running

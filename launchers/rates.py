@@ -59,9 +59,9 @@ TABLE = {
 }
 
 
-def default_rate(stage: str, unit: str) -> Rate:
-    """The table's rate for an output folder, given below DATA_ROOT_DIR as in receipts."""
-    return TABLE.get((stage, PurePosixPath(unit).name)) or TABLE[stage, ""]
+def default_rate(stage: str, unit: str) -> Rate | None:
+    """The table's rate for an output folder, given below DATA_ROOT_DIR as in receipts; None for a stage not in it."""
+    return TABLE.get((stage, PurePosixPath(unit).name)) or TABLE.get((stage, ""))
 
 
 def load_rates(layout: Layout, stage: str, unit: str, launcher: str = "slurm", gpus: int | None = None) -> Rate | None:
@@ -84,7 +84,9 @@ def load_rates(layout: Layout, stage: str, unit: str, launcher: str = "slurm", g
         if speed:
             more = f" and {len(used) - 1} more" if len(used) > 1 else ""
             source = f"measured in {used[0][0]}{more}{remark}"
-            return Rate(speed, _measure_bytes(layout, used) or default_rate(stage, unit).bytes_per_s, source)
+            guess = default_rate(stage, unit)
+            num_bytes = _measure_bytes(layout, used) or (guess.bytes_per_s if guess else 0.0)
+            return Rate(speed, num_bytes, source)
     return None
 
 

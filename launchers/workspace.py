@@ -12,8 +12,6 @@ from mmassist.io.layout import UnitLayout
 from mmassist.io.reader import ShardItem, UnitReader
 from mmassist.stages import stage_class
 
-SIDED = ("split", "pack")  # stages whose outputs depend on the side an item's recording is on
-
 
 class Workspace:
     """Reads the upstream folders as they are when first looked at.
@@ -36,7 +34,7 @@ class Workspace:
         """Digest of what the stage makes ``item`` from; changes when any of it changes or appears."""
         if not self._stage.reads:
             return item.digest
-        return inputs_digest(self.parts(item), side, self._stage.name)
+        return inputs_digest(self.parts(item), side if self._stage.reads_side else "")
 
     def parts(self, item: Item) -> dict[str, str | None]:
         """Digests of what the stage reads of ``item``, None for what is not there; ``source``: its annotation."""
@@ -72,9 +70,9 @@ class Workspace:
         return self._readers[read]
 
 
-def inputs_digest(parts: Mapping[str, str | None], side: str, stage: str) -> str:
-    """Digest of everything that a stage with ``reads`` makes an item from."""
-    return digest({"reads": parts, "side": side if stage in SIDED else ""})
+def inputs_digest(parts: Mapping[str, str | None], side: str) -> str:
+    """Digest of everything that a stage with ``reads`` makes an item from; ``side`` is "" where it does not count."""
+    return digest({"reads": parts, "side": side})
 
 
 def upstream_key(item: Item, read: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mmassist.stages import PIPELINE
+from mmassist.stages import list_stages
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MIDDLE = ("datasets", "video", "llm", "dialog", "vision", "packing")
@@ -104,7 +104,7 @@ def test_only_launchers_know_hydra_and_submitit() -> None:
     assert found == set()
 
 
-@pytest.mark.parametrize("module", [f"mmassist.stages.{name}" for name in PIPELINE] + ["launchers.run"])
+@pytest.mark.parametrize("module", [f"mmassist.stages.{name}" for name in list_stages()] + ["launchers.run"])
 def test_planning_loads_no_heavy_package(module: str) -> None:
     code = f"import sys, {module}; print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)

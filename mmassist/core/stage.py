@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from mmassist.core.adapter import Adapter
+from mmassist.core.adapter import Adapter, Content
 from mmassist.core.item import Drop, Item, ItemKind
 
 if TYPE_CHECKING:
@@ -137,19 +137,23 @@ class Stage(ABC):
     """Base of all stages; one module in ``mmassist.stages`` each, constructed from its config sections."""
 
     name: ClassVar[str]
+    place: ClassVar[int]  # stages run in the order of these numbers, which leave room between them
+    home: ClassVar[str]  # folder below ``processed_data/<dataset>/`` with all its outputs
     version: ClassVar[int]  # raise it when the same settings give other bytes
     kind: ClassVar[ItemKind]
     reads: ClassVar[tuple[str, ...]]  # outputs that are read: STAGE or STAGE@NAME; an instance may narrow or name them
     sections: ClassVar[dict[str, Section]]  # config sections that shape the outputs
+    contents: ClassVar[tuple[Content, ...]] = tuple(Content)  # the sources that it is for
     reads_source: bool = False  # whether the source's annotations are read beside ``reads``
+    reads_side: ClassVar[bool] = False  # whether outputs depend on the side that an item's recording is on
 
     def __init__(self, configs: dict[str, Any]):
         self.configs = configs
 
     @classmethod
-    @abstractmethod
     def folder(cls, configs: dict[str, Any]) -> str:
-        """Where the outputs lie below ``processed_data/<dataset>/``."""
+        """Where the outputs of these settings lie below ``processed_data/<dataset>/``: ``home`` or a folder in it."""
+        return cls.home
 
     @property
     def engine(self) -> Any:

@@ -58,6 +58,8 @@ class Encode(Stage):
     """
 
     name: ClassVar[str] = "encode"
+    place: ClassVar[int] = 50
+    home: ClassVar[str] = "features"
     version: ClassVar[int] = 1
     kind: ClassVar[ItemKind] = ItemKind.MEDIA
     reads: ClassVar[tuple[str, ...]] = ("extract",)
@@ -73,7 +75,7 @@ class Encode(Stage):
 
     @classmethod
     def folder(cls, configs: dict[str, Any]) -> str:
-        return f"features/{configs['encoder'].name}"
+        return f"{cls.home}/{configs['encoder'].name}"
 
     def check(self) -> None:
         check_encoder(self._encoder)

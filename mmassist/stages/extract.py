@@ -44,6 +44,8 @@ class Extract(Stage):
     """Members per item: ``000000.jpg`` … and ``video.json`` (where each frame is from, and its time)."""
 
     name = "extract"
+    place = 10
+    home = "frames"
     version = 1
     kind = ItemKind.MEDIA
     reads = ()
@@ -52,10 +54,6 @@ class Extract(Stage):
     def __init__(self, configs: dict[str, Any]):
         super().__init__(configs)
         self._decoder: Decoder | None = None
-
-    @classmethod
-    def folder(cls, configs: dict[str, Any]) -> str:
-        return "frames"
 
     def close(self) -> None:
         if self._decoder is not None:

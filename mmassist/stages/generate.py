@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
+from mmassist.core.adapter import Content
 from mmassist.core.annotation import Annotation
 from mmassist.core.config import Why, build, meaning, transient
 from mmassist.core.errors import ConfigError, ItemError, Kind, Skip, StageError
@@ -101,6 +102,8 @@ class Generate(Stage):
     """Member per item: ``dialogs.json``, the record of ``mmassist.dialog.record``."""
 
     name: ClassVar[str] = "generate"
+    place: ClassVar[int] = 20
+    home: ClassVar[str] = "generated_dialogs"
     version: ClassVar[int] = 2
     kind: ClassVar[ItemKind] = ItemKind.DIALOG
     reads: ClassVar[tuple[str, ...]] = ()
@@ -109,10 +112,11 @@ class Generate(Stage):
         "llm": build_llm_config,
         "dataset": build_dataset_config,
     }
+    contents: ClassVar[tuple[Content, ...]] = (Content.DIALOG,)
 
     @classmethod
     def folder(cls, configs: dict[str, Any]) -> str:
-        return f"generated_dialogs/{configs['llm'].name}"
+        return f"{cls.home}/{configs['llm'].name}"
 
     def check(self) -> None:
         """Raise ConfigError: the model cannot be had, or the prompt set is no good."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, ClassVar, Literal
 
+from mmassist.core.adapter import Content
 from mmassist.core.config import Why, build, nearest, transient
 from mmassist.core.errors import ConfigError, ItemError, Kind
 from mmassist.core.fingerprint import canonical_json
@@ -98,14 +99,17 @@ class Judge(Stage):
     """Member per item: ``scores.json`` with one row of scores per conversation, in the record's order."""
 
     name: ClassVar[str] = "judge"
+    place: ClassVar[int] = 30
+    home: ClassVar[str] = "scores"
     version: ClassVar[int] = 1
     kind: ClassVar[ItemKind] = ItemKind.DIALOG
     reads: ClassVar[tuple[str, ...]] = ("generate",)
     sections: ClassVar[dict[str, Section]] = {"judge": build_judge_config}
+    contents: ClassVar[tuple[Content, ...]] = (Content.DIALOG,)
 
     @classmethod
     def folder(cls, configs: dict[str, Any]) -> str:
-        return f"scores/{configs['judge'].name}"
+        return f"{cls.home}/{configs['judge'].name}"
 
     @property
     def engine(self) -> EngineConfig | None:

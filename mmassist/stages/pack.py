@@ -74,6 +74,8 @@ class Pack(Stage):
     """
 
     name: ClassVar[str] = "pack"
+    place: ClassVar[int] = 60
+    home: ClassVar[str] = "prepared"
     version: ClassVar[int] = 2
     kind: ClassVar[ItemKind] = ItemKind.DIALOG
     reads: ClassVar[tuple[str, ...]] = ("extract", "generate", "split")
@@ -83,6 +85,7 @@ class Pack(Stage):
         "setup": build_setup_config,
         "tokenizer": build_tokenizer_config,
     }
+    reads_side: ClassVar[bool] = True
 
     def __init__(self, configs: dict[str, Any]):
         self._request = _request_of(configs)
@@ -110,7 +113,7 @@ class Pack(Stage):
         else:
             prefix, limit = PREFIXES[request], config.max_seq_len
         suffix = "" if config.separator in ("", "none") else "+SEP"
-        return f"prepared/{prefix}_L{limit}_I{config.image_tokens}{suffix}"
+        return f"{cls.home}/{prefix}_L{limit}_I{config.image_tokens}{suffix}"
 
     def check(self) -> None:
         check_tokenizer(self._tokenizer)

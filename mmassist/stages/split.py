@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, ClassVar, Literal
 
+from mmassist.core.adapter import Content
 from mmassist.core.config import build
 from mmassist.core.errors import ConfigError, ItemError, Kind, Skip
 from mmassist.core.fingerprint import canonical_json
@@ -73,10 +74,14 @@ class Split(Stage):
     """
 
     name: ClassVar[str] = "split"
+    place: ClassVar[int] = 40
+    home: ClassVar[str] = "splits"
     version: ClassVar[int] = 1
     kind: ClassVar[ItemKind] = ItemKind.DIALOG
     reads: ClassVar[tuple[str, ...]] = ("generate", "judge@timing")
     sections: ClassVar[dict[str, Section]] = {"split": partial(build, SplitConfig)}
+    contents: ClassVar[tuple[Content, ...]] = (Content.DIALOG,)
+    reads_side: ClassVar[bool] = True
 
     def __init__(self, configs: dict[str, Any]):
         super().__init__(configs)
@@ -84,10 +89,6 @@ class Split(Stage):
         self._score, self._filter = self._config.parse()
         judges = {name.judge for names in self._names().values() for name in names}
         self.reads = ("generate", *(f"judge@{judge}" for judge in sorted(judges)))  # type: ignore[misc]
-
-    @classmethod
-    def folder(cls, configs: dict[str, Any]) -> str:
-        return "splits"
 
     def origin_of(self, read: str) -> str:
         """``split.filter``: the setting because of which ``read`` is read."""

@@ -22,13 +22,13 @@ from mmassist.core.errors import ConfigError
 from mmassist.core.stage_config import StageConfig
 from mmassist.datasets.base import DialogConfig
 from mmassist.loader import Collator, PreparedDataset, PreparedLoader
-from mmassist.stages import PIPELINE
+from mmassist.stages import list_stages
 from tests.docs.pages import Page, pages
 
 # Where the settings of a section, and the choices of a group, are explained. What all stages and all sources have in
 # common has a page of its own; what only one source has is on that source's page.
 HOME = {
-    **{stage: f"docs/stages/{stage}.md" for stage in PIPELINE},
+    **{stage: f"docs/stages/{stage}.md" for stage in list_stages()},
     **dict.fromkeys(("llm", "judge_llm"), "docs/stages/generate.md"),
     **dict.fromkeys(("tokenizer", "setup"), "docs/stages/pack.md"),
     **dict.fromkeys(("", "paths", "models", "hydra/launcher"), "docs/running.md"),
@@ -57,7 +57,7 @@ def _load(name: str) -> dict[str, Any]:
 @cache
 def settings() -> dict[str, set[str]]:
     """Keys of each section, "" being the command's own."""
-    found = {stage: set(_load(f"stages/{stage}")) for stage in PIPELINE}
+    found = {stage: set(_load(f"stages/{stage}")) for stage in list_stages()}
     found[""] = {key for key, value in _load("config").items() if key != "defaults" and not isinstance(value, dict)}
     for group in ("llm", "judge", "encoder", "tokenizer", "setup", "paths"):
         found.setdefault(group, set()).update(*(_load(f"{group}/{name}") for name in list_options(group)))
@@ -107,7 +107,7 @@ def _fault_of_value(key: str, text: str) -> str:
     if PLACEHOLDER.search(text):
         return ""
     if key in GROUPS or key == "stage":
-        unknown = set(text.split(",")) - set(PIPELINE if key == "stage" else list_options(key))
+        unknown = set(text.split(",")) - set(list_stages() if key == "stage" else list_options(key))
         return f"there is no {key} {', '.join(sorted(unknown))}" if unknown else ""
     section, _, name = key.rpartition(".")
     owners = [section] if section else [s for s, keys in settings().items() if name in keys]
@@ -128,7 +128,7 @@ def _refusal(section: str, name: str, text: str) -> str:
         try:
             if section == "":
                 build(Command, {**command, name: value}, "")
-            elif section in PIPELINE and name in sections[section]:
+            elif section in list_stages() and name in sections[section]:
                 build_stage(section, {**sections, section: {**sections[section], name: value}})
         except ConfigError as error:
             return str(error)
@@ -183,7 +183,7 @@ def unnamed_choices(by_path: Mapping[str, Page]) -> Iterator[str]:
             if not re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", text):
                 yield f"{home} does not name {group}={name}"
     for group, folder in (("dataset", "docs/sources"), ("stage", "docs/stages")):
-        for name in PIPELINE if group == "stage" else list_options(group):
+        for name in list_stages() if group == "stage" else list_options(group):
             if f"{folder}/{name}.md" not in by_path:
                 yield f"{group}={name} has no page"
             if not any(span.text == name for span in by_path["README.md"].spans):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from mmassist.io.layout import Layout
+from mmassist.io.reader import UnitReader
 from mmassist.loader import iter_samples
 from tests.e2e.commands import REPOSITORY
 
@@ -85,3 +87,22 @@ def test_a_source_is_three_files(source: str, repository: Path) -> None:
     assert "\ntoy: ready\n" in source
     assert "fill the kettle" in source  # the annotation, as the stages see it
     assert re.search(r"\d+ passed", source) and "skipped" not in source
+
+
+def test_a_stage_is_three_files(source: str, repository: Path) -> None:
+    recipe = read_recipe("A stage")
+    assert len(recipe.files) == 3
+    text = follow(recipe, repository)
+    assert "2 passed" in text
+    assert "count-toy-counts: 4 items in 1 tasks to do" in text
+    assert "expected: not known before a first run has been measured" in text
+    first, second = text.split("launchers.run stage=count dataset=toy models=tiny hydra/launcher=basic\n")[-2:]
+    assert re.search(r"^count +toy +4 done \(4 now\)", first, re.MULTILINE)
+    assert "all is done: nothing to do" in second
+    shown = text.partition("tools.status")[2].partition("tools.doctor")[0]
+    stages = re.findall(r"\b(extract|generate|count|judge|split|pack)\b.*\b4\b", shown)
+    assert stages == ["extract", "generate", "count", "judge", "split", "pack"], shown
+    shards = UnitReader(Layout(repository / "demo_data").unit("toy", "counts"), "count")
+    rows = [json.loads(shards.read(key).read("words.json")) for key in shards.keys()]  # noqa: SIM118
+    assert [row["key"] for row in rows] == ["tea-1", "tea-2", "tea-3", "tea-4"]
+    assert all(row["role"] == "assistant" and len(row["words"]) == 10 and min(row["words"]) > 0 for row in rows)

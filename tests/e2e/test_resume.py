@@ -9,7 +9,6 @@ import time
 import pytest
 
 from mmassist.io.layout import Layout
-from mmassist.stages import PIPELINE
 from tests.e2e.commands import (
     ALL_STAGES,
     FOLDERS,
@@ -74,13 +73,13 @@ def kill_often(finished, tmp_path, stage, kills, seed):
     assert leftovers(root) == []
 
 
-@pytest.mark.parametrize("stage", PIPELINE)
+@pytest.mark.parametrize("stage", FOLDERS)
 def test_three_kills_cost_nothing(finished, tmp_path, stage):
     kill_often(finished, tmp_path, stage, 3, 0)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", PIPELINE)
+@pytest.mark.parametrize("stage", FOLDERS)
 def test_twenty_kills_cost_nothing(finished, tmp_path, stage):
     kill_often(finished, tmp_path, stage, 20, 1)
 
@@ -110,6 +109,6 @@ def test_a_death_inside_any_write_costs_nothing(finished, tmp_path, stage):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", PIPELINE)
+@pytest.mark.parametrize("stage", FOLDERS)
 def test_a_death_inside_every_write_costs_nothing(finished, tmp_path, stage):
     die_at(finished, tmp_path, stage, lambda total: sorted(set(range(1, total + 1, max(1, total // 10)))))

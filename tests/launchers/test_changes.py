@@ -30,7 +30,9 @@ def upstream(tmp_path: Path) -> dict[str, Any]:
 
 
 def described(upstream: dict[str, Any], before: str, now: dict[str, Any] = NOW, reads_source: bool = False) -> str:
-    stage = SimpleNamespace(name="pack", reads=tuple(n for n in now if n != "source"), reads_source=reads_source)
+    stage = SimpleNamespace(
+        name="pack", reads=tuple(n for n in now if n != "source"), reads_source=reads_source, reads_side=True
+    )
     workspace = SimpleNamespace(parts=lambda item: now)
     job: Any = SimpleNamespace(stage=stage, upstream=upstream)
     return describe_change(job, ITEM, "train", workspace, before)  # type: ignore[arg-type]
@@ -47,13 +49,13 @@ def described(upstream: dict[str, Any], before: str, now: dict[str, Any] = NOW, 
     ],
 )
 def test_the_part_that_changed_is_named(upstream, parts, side, said):
-    assert described(upstream, inputs_digest(parts, side, "pack")) == said
+    assert described(upstream, inputs_digest(parts, side)) == said
 
 
 def test_of_captions_it_may_be_the_source(upstream):
     now = {"source": "s1", "extract": "e2"}
-    before = inputs_digest({"source": "s1", "extract": "e1"}, "train", "pack")
+    before = inputs_digest({"source": "s1", "extract": "e1"}, "train")
     assert described(upstream, before, now, reads_source=True) == "by what extract made of it"
-    before = inputs_digest({"source": "s0", "extract": "e2"}, "train", "pack")
+    before = inputs_digest({"source": "s0", "extract": "e2"}, "train")
     said = "by its records in datasets/WTaG/T1/steps.csv, or by what extract made of it"
     assert described(upstream, before, now, reads_source=True) == said

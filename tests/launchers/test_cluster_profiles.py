@@ -15,7 +15,7 @@ from launchers.slurm.controller import Partition
 from launchers.slurm.fit import check_fits
 from launchers.slurm.request import ClusterConfig, build_request
 from launchers.slurm.script import render_script
-from mmassist.stages import PIPELINE
+from mmassist.stages import list_stages
 from tests.launchers.slurm.sites import make_node, make_site
 
 BIG = make_node("h1", cpus=192, memory_mb=2_000_000, gpus={"h100": 8})
@@ -25,7 +25,7 @@ PROFILES = list_options("cluster")
 
 
 def requests_of(profile, *words):
-    composed = compose_command([f"stage={','.join(PIPELINE)}", "dataset=wtag", f"cluster={profile}", *words])
+    composed = compose_command([f"stage={','.join(list_stages())}", "dataset=wtag", f"cluster={profile}", *words])
     for combination in composed:
         stage = build_stage(combination.command.stage, combination.sections)
         yield build_request(
@@ -37,7 +37,7 @@ def requests_of(profile, *words):
 def test_every_stage_fits_the_nodes_the_profile_is_for(profile):
     site = make_site([NODES.get(profile, BIG)], [Partition("main", is_default=True, max_time_min=1440)])
     made = list(requests_of(profile))
-    assert len(made) == len(PIPELINE) and all(request.cluster.name == profile for request in made)
+    assert len(made) == len(list_stages()) and all(request.cluster.name == profile for request in made)
     for request in made:
         assert check_fits(request, site) == []
 

@@ -12,7 +12,7 @@ from launchers.help import iter_help
 from launchers.jobs import build_stage
 from launchers.run import main
 from mmassist.core.errors import ConfigError
-from mmassist.stages import PIPELINE
+from mmassist.stages import list_stages
 
 
 @pytest.mark.parametrize(
@@ -84,11 +84,11 @@ def test_item_keys_are_taken_as_they_are(word, keys):
 @pytest.mark.parametrize("dataset", list_options("dataset"))
 @pytest.mark.parametrize("models", ["tiny", "reference"])
 def test_all_configs_compose_and_build(dataset, models):
-    stages = ",".join(PIPELINE)
+    stages = ",".join(list_stages())
     setups, clusters = ",".join(list_options("setup")), ",".join(list_options("cluster"))
     words = [f"stage={stages}", f"dataset={dataset}", f"models={models}", f"setup={setups}", f"cluster={clusters}"]
     combinations = compose_command(words)
-    assert len(combinations) == len(PIPELINE) * len(list_options("setup")) * len(list_options("cluster"))
+    assert len(combinations) == len(list_stages()) * len(list_options("setup")) * len(list_options("cluster"))
     for combination in combinations:
         stage = build_stage(combination.command.stage, combination.sections)
         assert stage.name == combination.command.stage
@@ -149,7 +149,7 @@ def test_a_source_sets_its_values_in_the_stages_sections():
 def test_help_lists_stages_sources_and_every_setting_with_a_meaning():
     text = "\n".join(iter_help())
     for name in (
-        *PIPELINE,
+        *list_stages(),
         *list_options("dataset"),
         "extract.jpeg_quality",
         "pack.image_tokens",

@@ -10,7 +10,7 @@ import yaml
 
 from launchers import run as run_module
 from launchers.run import EXIT_OK, EXIT_USER, main
-from mmassist.stages import PIPELINE
+from mmassist.stages import list_stages
 
 SCREEN = 75  # lines: a terminal on one half of a display that stands upright
 
@@ -24,14 +24,14 @@ def test_every_stage_shows_its_settings_and_nothing_is_done(capsys, tmp_path: Pa
     monkeypatch.setenv("DATA_ROOT_DIR", str(tmp_path / "absent"))
     monkeypatch.setattr(run_module, "stand_on_ground", None)
     monkeypatch.chdir(tmp_path)
-    words = [f"stage={','.join(PIPELINE)}", "dataset=holoassist", "judge=llm", "extract.jpeg_quality=77"]
+    words = [f"stage={','.join(list_stages())}", "dataset=holoassist", "judge=llm", "extract.jpeg_quality=77"]
     assert main([*words, "--cfg", "job"]) == EXIT_OK
     out = capsys.readouterr().out
     texts, documents = out.split("\n---\n"), list(yaml.safe_load_all(out))
-    assert [one["stage"] for one in documents] == list(PIPELINE)
+    assert [one["stage"] for one in documents] == list(list_stages())
     assert max(len(text.splitlines()) for text in texts) <= SCREEN
     assert documents[0]["extract"]["jpeg_quality"] == 77
-    assert [one["cluster"]["name"] for one in documents] == ["h100x8"] * len(PIPELINE)
+    assert [one["cluster"]["name"] for one in documents] == ["h100x8"] * len(list_stages())
     models = [{"llm", "judge_llm", "encoder", "tokenizer"} & one.keys() for one in documents]
     assert models == [set(), {"llm"}, {"judge_llm"}, set(), {"encoder"}, {"tokenizer"}]
     assert documents[2]["judge"]["num_workers"] == documents[1]["generate"]["num_workers"]

@@ -32,7 +32,7 @@ from mmassist.core.stage import Stage, Task
 from mmassist.core.stage_config import StageConfig
 from mmassist.datasets import adapter_class, build_dataset_config
 from mmassist.io.layout import Layout
-from mmassist.stages import PIPELINE, STAGES_OF
+from mmassist.stages import list_stages
 from mmassist.stages.encode import EncodeConfig
 from tests.launchers.setting_readers import REPOSITORY, find_unread
 
@@ -138,7 +138,7 @@ class Change:
         section, _, name = self.key.rpartition(".")
         if section == "cluster":
             return "cluster.*"
-        is_work = section in PIPELINE and name in {one.name for one in dataclasses.fields(StageConfig)}
+        is_work = section in list_stages() and name in {one.name for one in dataclasses.fields(StageConfig)}
         return f"<stage>.{name}" if is_work else self.key.replace("judge_llm.", "llm.")
 
 
@@ -167,9 +167,9 @@ def cases(folders: list[Path]) -> list[Case]:
     named = [there["encoder.path"], "encoder.model=m", "encoder.mean=[0.5,0.5,0.5]", "encoder.std=[0.5,0.5,0.5]"]
     openai = ["llm=openai", "judge_llm=openai", "llm.model=m", "judge_llm.model=m"]
     commands = [
-        [f"stage={','.join(PIPELINE)}", "dataset=holoassist", "cluster=demo"],
+        [f"stage={','.join(list_stages())}", "dataset=holoassist", "cluster=demo"],
         ["stage=generate", f"dataset={','.join(dialogs)}"],
-        [f"stage={','.join(STAGES_OF[Content.CAPTION])}", f"dataset={','.join(captions)}"],
+        [f"stage={','.join(list_stages(Content.CAPTION))}", f"dataset={','.join(captions)}"],
         ["stage=pack", "dataset=wtag", f"setup={','.join(list_options('setup'))}"],
         ["stage=generate,judge,encode,pack", "dataset=wtag", "judge=llm", "models=reference", own, *there.values()],
         ["stage=generate,judge,encode", "dataset=wtag", "judge=llm", *openai, "encoder=open_clip", *named],

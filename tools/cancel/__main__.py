@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from launchers.ending import EXIT_FAILED, EXIT_OK
 from launchers.slurm.queue import cancel_jobs
 from mmassist.core.errors import ConfigError
-from mmassist.stages import PIPELINE
+from mmassist.stages import list_stages
 from tools.cancel.alive import LiveJob, LiveProcess, list_jobs, list_processes
 from tools.command import Grammar, check_values, open_layout, read_words, run_command
 from tools.records.run import Run, find_run, list_runs
@@ -52,7 +52,7 @@ def _run(arguments: list[str]) -> int:
     wait_s = words.whole_number("--wait", DEFAULT_WAIT_S)
     layout, wanted = open_layout(words), words.filters
     run = find_run(list_runs(layout), word)
-    check_values("stage", wanted.get("stage", ()), PIPELINE)
+    check_values("stage", wanted.get("stage", ()), list_stages())
     check_values("dataset", wanted.get("dataset", ()), {row.dataset for row in run.jobs})
     processes = list_processes(layout, run)
     jobs = list_jobs(run, wanted)

@@ -17,6 +17,7 @@ from launchers.ending import EXIT_FAILED, EXIT_OK, end_command
 from launchers.run import main
 from mmassist.core.config import nearest
 from mmassist.core.errors import StageError
+from mmassist.stages import list_stages
 from slurm.private.daemon import DaemonError
 from tools.demo import cluster
 from tools.demo.publication import list_publications
@@ -46,7 +47,7 @@ def run_demo(
     os.environ["DATA_ROOT_DIR"] = str(root)
     begin = time.monotonic()
     names = ",".join(datasets)
-    words = ("stage=extract,generate,judge,split,encode,pack", f"dataset={names}", *settings)
+    words = (f"stage={','.join(list_stages())}", f"dataset={names}", *settings)
     is_new = make_sources(root, datasets, track=_track)
     print(f"sample: {'made' if is_new else 'is there'} in {_shown(root)}/datasets, invented tasks on numbered pictures")
     print(f"running: DATA_ROOT_DIR={_shown(root)} {_python()} -m launchers.run {' '.join(words)}", flush=True)

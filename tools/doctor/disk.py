@@ -14,7 +14,6 @@ from mmassist.core.stage import Stage
 from mmassist.datasets import adapter_class
 from mmassist.dialog.usertype import parse_user_types
 from mmassist.io.layout import Layout
-from mmassist.stages import PIPELINE
 
 FRAME_BYTES = 30_000  # of a JPEG of 384 x 384 at quality 90
 DIALOG_BYTES = 40_000  # of one conversation with its prompts' text; published ones have 12 to 78 kB
@@ -22,6 +21,7 @@ TEXT_SHARE = 1.2  # tokens of a sample over those of its frames
 TOKEN_BYTES = 8  # an id and a label
 WIDTHS = {"siglip_so400m": 1152, "tiny": 64}  # of the engines' vectors
 SPARE_INODES = 10_000
+ESTIMATED = ("extract", "generate", "encode", "pack")  # the others write little
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def estimate_bytes(
     content = adapter_class(dataset).content
     media = {item.key: item for item in listing.media}
     rows = []
-    for stage in (name for name in PIPELINE if name in stages and name not in ("judge", "split")):
+    for stage in (name for name in ESTIMATED if name in stages):
         here = _expected(stage, content, stages, listing.dialogs, media, usable)
         everything = _expected(stage, content, stages, listing.dialogs, media, media.keys())
         unit = layout.unit(dataset, type(stages[stage]).folder(stages[stage].configs))

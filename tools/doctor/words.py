@@ -10,7 +10,7 @@ from mmassist.core.errors import ConfigError
 from mmassist.core.stage import Stage
 from mmassist.datasets import adapter_class
 from mmassist.io.layout import Layout
-from mmassist.stages import STAGES_OF
+from mmassist.stages import list_stages
 
 MULTIRUN = ("-m", "--multirun")  # nothing but sweeps here: it changes nothing
 _STAGE = "extract"  # composing needs one; this one every source has, and it needs no weights
@@ -36,7 +36,7 @@ def open_jobs(words: Sequence[str], tool: str) -> tuple[Layout, list[Job]]:
 
 def build_stages(job: Job) -> dict[str, Stage]:
     """The stages that apply to the source, by name. Raises ConfigError for settings that a run would refuse."""
-    stages = {name: build_stage(name, job.sections) for name in STAGES_OF[adapter_class(job.dataset).content]}
+    stages = {name: build_stage(name, job.sections) for name in list_stages(adapter_class(job.dataset).content)}
     build_stage("split", job.sections)  # of captions, too: who is trained on is decided for every source
     return stages
 

@@ -11,18 +11,10 @@ from typing import Any
 from mmassist.core.errors import ConfigError
 from mmassist.datasets import list_datasets
 from mmassist.io.layout import Layout, UnitLayout
-from mmassist.stages import PIPELINE
+from mmassist.stages import list_stages, stage_class
 from tools.command import advise, check_values
 from tools.records.file import Reader, table_of, text_of
 
-STAGE_OF_FOLDER = {
-    "frames": "extract",
-    "generated_dialogs": "generate",
-    "scores": "judge",
-    "splits": "split",
-    "features": "encode",
-    "prepared": "pack",
-}  # for folders whose manifest cannot be read
 MAX_DEPTH = 2  # folders below a source's
 UNIT_KEYS = ("dataset", "stage", "unit")
 
@@ -55,8 +47,10 @@ class Unit:
 
     @property
     def stage(self) -> str:
+        """The manifest's, or where that cannot be read the one whose home the folder is in."""
         top = self.folder.partition("/")[0]
-        return text_of(self.manifest, "stage") or STAGE_OF_FOLDER.get(top, top)
+        homes = {stage_class(name).home: name for name in list_stages()}
+        return text_of(self.manifest, "stage") or homes.get(top, top)
 
     @property
     def rank(self) -> tuple[str, int, str]:
@@ -70,7 +64,8 @@ class Unit:
 
 def stage_rank(stage: str) -> int:
     """Place in the pipeline, the last for what is none of its stages."""
-    return PIPELINE.index(stage) if stage in PIPELINE else len(PIPELINE)
+    stages = list_stages()
+    return stages.index(stage) if stage in stages else len(stages)
 
 
 def list_units(layout: Layout, reader: Reader | None = None) -> list[Unit]:
@@ -87,7 +82,7 @@ def list_units(layout: Layout, reader: Reader | None = None) -> list[Unit]:
 def choose_units(units: Sequence[Unit], filters: Mapping[str, Sequence[str]]) -> list[Unit]:
     """Those that fit ``dataset=``, ``stage=`` and ``unit=``. Raises ConfigError for names that nothing has."""
     datasets, stages = filters.get("dataset", ()), filters.get("stage", ())
-    check_values("stage", stages, PIPELINE)
+    check_values("stage", stages, list_stages())
     check_values("dataset", datasets, {*list_datasets(), *(unit.dataset for unit in units)})
     names = filters.get("unit", ())
     for name in names:

@@ -12,7 +12,7 @@ from rich.table import Table
 from launchers.slurm.ends import LifeRecord, parse_time
 from mmassist.core.outcome import Status
 from mmassist.io.layout import Layout
-from mmassist.stages import PIPELINE
+from mmassist.stages import list_stages
 from tools.demo.summary import sum_records
 from tools.records.run import list_runs
 from tools.records.unit import list_units
@@ -54,7 +54,7 @@ class Work:
 
 def load_work(layout: Layout) -> dict[str, Work]:
     """The work of every stage of the pipeline."""
-    found = {stage: Work() for stage in PIPELINE}
+    found = {stage: Work() for stage in list_stages()}
     for run in list_runs(layout):
         for job in run.jobs:
             for element in run.list_lives(job.name):
@@ -68,9 +68,9 @@ def render_table(local: Layout, slurm: Layout) -> Table:
     table = Table(title="what was made, and seconds at work", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in COLUMNS:
         table.add_column(name, justify="left" if name == "stage" else "right")
-    counts = {stage: _count(local, stage) for stage in PIPELINE}
+    counts = {stage: _count(local, stage) for stage in list_stages()}
     here, there = load_work(local), load_work(slurm)
-    for stage in PIPELINE:
+    for stage in list_stages():
         table.add_row(stage, *_cells(counts[stage], here[stage], there[stage]))
     everything = [Work([life for work in works.values() for life in work.lives]) for works in (here, there)]
     table.add_section()

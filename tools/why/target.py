@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mmassist.core.errors import ConfigError
 from mmassist.core.outcome import Status
 from mmassist.io.layout import Layout
-from mmassist.stages import PIPELINE
+from mmassist.stages import list_stages
 from tools.command import Words, advise
 from tools.records.file import Reader, table_of, text_of
 from tools.records.place import Place, find_place
@@ -77,7 +77,7 @@ def find_start(layout: Layout, word: str, words: Words) -> Start:
 def _preference(place: Place) -> tuple[bool, int, bool, str]:
     """Sorts what is asked for last: the latest stage, what is done before what is not, the newest."""
     stage = place.unit.stage
-    return (stage in PIPELINE, stage_rank(stage), place.status == Status.DONE, place.time)
+    return (stage in list_stages(), stage_rank(stage), place.status == Status.DONE, place.time)
 
 
 def index_members(place: Place) -> list[tuple[str, int, int]]:

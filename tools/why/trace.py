@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from launchers.workspace import SIDED, upstream_key
+from launchers.workspace import upstream_key
 from mmassist.core.fingerprint import digest, iter_differences
 from mmassist.core.item import Item, ItemKind
 from mmassist.core.outcome import Status
 from mmassist.core.stage import name_of, stage_of, title_of
 from mmassist.io.layout import Layout
 from mmassist.io.ledger import iter_rows_of
-from mmassist.stages import PIPELINE, stage_class
+from mmassist.stages import list_stages, stage_class
 from tools.records.file import Reader, source_rows, table_of, text_of
 from tools.records.place import Attempt, Place, find_place
 from tools.records.run import Run
@@ -82,7 +82,7 @@ class Trace:
             self._follow(Step(read, key, unit, find_place(unit, key) if unit else None, remark))
 
     def _origin(self, step: Step) -> Origin | None:
-        kind = stage_class(step.stage).kind if step.stage in PIPELINE else ItemKind.DIALOG
+        kind = stage_class(step.stage).kind if step.stage in list_stages() else ItemKind.DIALOG
         name = (kind, step.key)
         if name not in self._found:
             self._found[name] = self._origins.find(step.place, step.key, kind)
@@ -150,7 +150,8 @@ class Trace:
         stale) or ``unchecked`` (only listing the source would tell).
         """
         recorded = (place.outcome or {}).get("inputs") or (made.inputs if made else "")
-        origin = self._found.get((stage_class(step.stage).kind, step.key)) if step.stage in PIPELINE else None
+        stage = stage_class(step.stage) if step.stage in list_stages() else None
+        origin = self._found.get((stage.kind, step.key)) if stage else None
         source = {"source": self._source_digest(origin) if origin else None}
         parts = {name: self._digest_now(name, origin) for name in _reads(step.unit)}
         if not parts:
@@ -161,7 +162,7 @@ class Trace:
                 "parts": source,
                 "state": same if is_known and source["source"] else "unchecked",
             }
-        side = self._side(origin.item) if origin and step.stage in SIDED else ""
+        side = self._side(origin.item) if origin and stage and stage.reads_side else ""
         for reads in (parts, source | parts):  # stages over captions read the source's annotations as well
             if recorded == digest({"reads": reads, "side": side}):
                 return {"recorded": recorded, "parts": reads, "state": "same"}
