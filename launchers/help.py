@@ -13,6 +13,7 @@ Turn egocentric video and annotations into packed training samples.
 
   python -m launchers.run stage=STAGE[,STAGE…] dataset=SOURCE[,SOURCE…] [key=value …] [-m]
 
+  --cfg job       print the settings that each stage would be run with, as YAML, and do nothing
   DATA_ROOT_DIR   folder that holds datasets/ (as the publishers ship it), processed_data/ and runs/
 
 Examples

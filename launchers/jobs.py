@@ -62,6 +62,11 @@ class Job:
         return (engine.interpreter if engine is not None else None) or sys.executable
 
     @property
+    def which(self) -> str:
+        """Which of the source's videos are items, whatever is done with them: ``needed`` or ``all``."""
+        return str(self.sections["extract"]["which"])
+
+    @property
     def environment(self) -> dict[str, str]:
         """Environment variables that the job's engine wants set."""
         return self.stage.engine.environment() if self.stage.engine is not None else {}
@@ -235,9 +240,8 @@ class Sources:
 
     def listing(self, job: Job) -> Listing:
         """Everything the job's source holds. Raises ConfigError for a missing annotation file."""
-        which = job.sections["extract"].get("which", "needed")
-        name = f"{job.dataset}:{which}"
+        name = f"{job.dataset}:{job.which}"
         if name not in self._listings:
             with paused_collector():
-                self._listings[name] = job.adapter(self._layout).list_items(which=which)
+                self._listings[name] = job.adapter(self._layout).list_items(job.which)
         return self._listings[name]

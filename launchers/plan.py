@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from launchers.changes import describe_change
 from launchers.coming import Coming
 from launchers.jobs import Job
 from launchers.state import UnitState, load_state
@@ -174,9 +175,11 @@ def _find_redo(
     changed = [key for key in inputs if key in state.done and state.done[key].inputs != inputs[key]]
     stale = [key for key in changed if workspace.is_complete(selection.items[key])]
     if stale and command.on_stale == "stop" and command.retry != "all":
+        first, side = selection.items[stale[0]], selection.sides.get(stale[0], "")
+        what = describe_change(job, first, side, workspace, state.done[first.key].inputs)
         raise ConfigError(
             f"{job.stage.name} of {job.dataset}: the inputs of {len(stale)} finished items changed since "
-            f"(first: {stale[0]}); say on_stale=rebuild to redo just these, or bring the old inputs back"
+            f"(first: {first.key}, {what}); say on_stale=rebuild to redo just these, or bring the old inputs back"
         )
     redo = {key for key, done in state.done.items() if done.task in state.damaged}
     redo |= {key for key in inputs if key in state.done} if command.retry == "all" else {*stale, *later}

@@ -21,6 +21,8 @@ from mmassist.io.atomic import read_json, write_json
 from mmassist.io.layout import Layout, RunLayout, UnitLayout
 from mmassist.io.shard import retire_task, save_tasks
 
+SIDE_RULES = ("seed", "official_eval", "group_by", "keep_eval")  # settings of split that put recordings on sides
+
 
 @dataclasses.dataclass(frozen=True)
 class Sides:
@@ -49,7 +51,7 @@ def assign_sides(layout: Layout, job: Job, listing: Listing, is_anew: bool) -> S
     """
     unit = layout.unit(job.dataset, "splits")
     split = build_stage("split", job.sections).configs["split"]
-    rules = {name: getattr(split, name) for name in ("seed", "official_eval", "group_by", "keep_eval")}
+    rules = {name: getattr(split, name) for name in SIDE_RULES}
     existing: dict[str, str] = {}
     if unit.assignment.exists():
         kept = read_json(unit.assignment)

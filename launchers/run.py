@@ -9,42 +9,25 @@ from dataclasses import asdict, dataclass
 
 from launchers.coming import coming_for
 from launchers.compose import compose_command
+from launchers.ending import EXIT_FAILED, EXIT_OK, end_command
 from launchers.execute import Execution, JobResult, check_here, job_in_the_way
 from launchers.help import iter_help
+from launchers.job_config import iter_job_configs, take_flag
 from launchers.jobs import Job, Sources, check_on_disk, resolve_jobs, select_applicable
 from launchers.plan import UnitPlan
 from launchers.prepare import Sides, assign_sides
 from launchers.receipts import job_row, new_run, snapshot_code, write_receipt
 from launchers.report import iter_submitted, iter_summary, num_failed, num_unreached
-from mmassist.core.errors import ConfigError, StageError
 from mmassist.io.atomic import write_json
 from mmassist.io.filesystem import check_filesystem
 from mmassist.io.layout import Layout, RunLayout
 from mmassist.io.lock import Locked
 
-EXIT_OK, EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0 all well, 1 items failed, 2 the user's mistake, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or {"--help", "-h"} & set(words):
-        print("\n".join(iter_help()))
-        return EXIT_OK
-    try:
-        return _run(words)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER
-    except StageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_FAILED
-    except (KeyboardInterrupt, InterruptedError):
-        print("\nstopped; finished items are kept, the same command goes on from here", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except OSError as error:
-        print(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
-        return EXIT_FAILED
+    return end_command(lambda: _run(words), "stopped; finished items are kept, the same command goes on from here")
 
 
 @dataclass(frozen=True)
@@ -68,6 +51,13 @@ class Ground:
 
 
 def _run(words: list[str]) -> int:
+    if not words or {"--help", "-h"} & set(words):
+        print("\n".join(iter_help()))
+        return EXIT_OK
+    words, is_shown = take_flag(words)
+    if is_shown:
+        print("\n".join(iter_job_configs(words)))
+        return EXIT_OK
     ground = stand_on_ground(words)
     jobs = ground.jobs
     if jobs[0].command.plan:

@@ -174,6 +174,7 @@ def _receipt_row(layout: Layout, one: Submitted) -> dict[str, Any]:
             "timeout_min": request.timeout_min,
             "num_workers": one.job.stage_config.num_workers,
             "partition": request.cluster.partition,
+            "site": request.cluster.name,
         },
         "job_ids": one.job_ids,
         "windows": windows,

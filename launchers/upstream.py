@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from launchers.compose import CONF_DIR, list_options
-from mmassist.core.config import meaning, nearest
+from mmassist.core.config import Why, meaning, nearest
 from mmassist.core.errors import ConfigError
 from mmassist.core.stage import Stage, name_of, stage_of, words_of
 from mmassist.io.atomic import read_json
@@ -22,6 +22,19 @@ from mmassist.io.layout import Layout, UnitLayout
 from mmassist.stages import stage_class
 
 Sections = dict[str, dict[str, Any]]
+
+# What no output's settings hold beside the fields that are marked ``transient``: whole sections where a stage does not
+# count them among its own, and words of the command.
+OUTSIDE = {
+    **dict.fromkeys(("items", "limit", "retry", "on_stale", "plan", "extract"), Why.CHOICE),
+    "num_workers": Why.PACE,
+    "hydra/launcher": Why.MACHINE,
+    "cluster": Why.MACHINE,
+    "paths": Why.PLACE,
+    "log_level": Why.REPORT,
+    "dataset": Why.ITEMS,
+    "split": Why.SIDES,
+}
 
 # Outputs that nothing can be set for: a command that is composed with another one still knows how they are made.
 WITHOUT_SETTINGS = ("judge@timing",)

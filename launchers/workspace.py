@@ -36,10 +36,12 @@ class Workspace:
         """Digest of what the stage makes ``item`` from; changes when any of it changes or appears."""
         if not self._stage.reads:
             return item.digest
+        return inputs_digest(self.parts(item), side, self._stage.name)
+
+    def parts(self, item: Item) -> dict[str, str | None]:
+        """Digests of what the stage reads of ``item``, None for what is not there; ``source``: its annotation."""
         parts: dict[str, str | None] = {"source": item.digest} if self._stage.reads_source else {}
-        for read in self._stage.reads:
-            parts[read] = self._digest(item, read)
-        return digest({"reads": parts, "side": side if self._stage.name in SIDED else ""})
+        return parts | {read: self._digest(item, read) for read in self._stage.reads}
 
     def is_complete(self, item: Item) -> bool:
         """Whether everything the item is made from is there: only then can a changed digest mean that it is stale.
@@ -68,6 +70,11 @@ class Workspace:
         if read not in self._readers:
             self._readers[read] = UnitReader(self._upstream[read], read, self._is_listing_late)
         return self._readers[read]
+
+
+def inputs_digest(parts: Mapping[str, str | None], side: str, stage: str) -> str:
+    """Digest of everything that a stage with ``reads`` makes an item from."""
+    return digest({"reads": parts, "side": side if stage in SIDED else ""})
 
 
 def upstream_key(item: Item, read: str) -> str:

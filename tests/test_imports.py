@@ -126,7 +126,7 @@ def test_nothing_prints_but_the_command() -> None:
     found = [
         f"{module_of(path)}:{node.lineno}"
         for path in source_files("mmassist", "launchers")
-        if module_of(path) != "launchers.run"
+        if module_of(path) not in ("launchers.run", "launchers.ending")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     ]

@@ -10,11 +10,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from launchers.ending import EXIT_OK, end_command
 from mmassist.core.config import nearest
-from mmassist.core.errors import ConfigError, StageError
+from mmassist.core.errors import ConfigError
 from mmassist.io.layout import Layout
 
-EXIT_OK, EXIT_BAD, EXIT_USER, EXIT_INTERRUPTED, EXIT_UNREAD = 0, 1, 2, 130, 141
 ROOT = "--root"
 ROOT_KEY = "paths.data_root"  # the same as a setting, as launchers.run has it
 MAX_COMPARED = 2000  # names; comparing takes about 20 microseconds each
@@ -82,31 +82,19 @@ def run_command(
 ) -> int:
     """Do ``work`` with the command's words, and return its exit code.
 
-    A mistake of the user, and what went wrong with files or with SLURM, is one line on standard error: exit codes 2
-    and 1. A reader that goes away (``| head``) ends it without a word, code 141.
+    What goes wrong is told as ``end_command`` says; ``--help``, or no word where some are needed, prints the ``usage``.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     with contextlib.suppress(AttributeError):  # names of files need not be text
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    try:
-        if {"--help", "-h"} & set(words) or (needs_words and not words):
-            print(usage, end="")
-            code = EXIT_OK
-        else:
-            code = work(words)
-        sys.stdout.flush()
-        return code
-    except ConfigError as error:
-        return _fail(f"error: {error}", EXIT_USER)
-    except StageError as error:
-        return _fail(f"error: {error}", EXIT_BAD)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would complain when it closes it
-        return EXIT_UNREAD
-    except OSError as error:
-        return _fail(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), EXIT_BAD)
-    except KeyboardInterrupt:
-        return _fail(f"\n{stopped}", EXIT_INTERRUPTED)
+    if {"--help", "-h"} & set(words) or (needs_words and not words):
+        return end_command(lambda: _show(usage), stopped)
+    return end_command(lambda: work(words), stopped)
+
+
+def _show(usage: str) -> int:
+    print(usage, end="")
+    return EXIT_OK
 
 
 def read_words(words: Sequence[str], grammar: Grammar) -> Words:
@@ -217,11 +205,6 @@ def _add_filter(filters: dict[str, tuple[str, ...]], key: str, value: str, keys:
 def _refuse_second(is_known: bool, word: str) -> None:
     if is_known:
         raise ConfigError(f"{word!r} is given 2 times; give it once")
-
-
-def _fail(line: str, code: int) -> int:
-    print(line, file=sys.stderr)
-    return code
 
 
 def _num_common(left: str, right: str) -> int:

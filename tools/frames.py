@@ -16,32 +16,28 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mmassist.core.errors import ItemError
+from launchers.ending import end_command
+from mmassist.core.errors import ConfigError, ItemError
 from mmassist.core.item import Geometry
 from mmassist.video import VideoConfig, extract_frames
 
 
 def main(arguments: list[str] | None = None) -> int:
+    return end_command(lambda: _run(arguments), "stopped; nothing was written", (ItemError,))
+
+
+def _run(arguments: list[str] | None) -> int:
     args = _parser().parse_args(arguments)
+    config = _config(args)
     out_dir: Path = args.out_dir
-    try:
-        config = VideoConfig(
-            fps=args.fps,
-            size=args.size,
-            jpeg_quality=args.quality,
-            accept_partial=args.accept_partial,
-            decode=args.decode,
-            isolated=not args.in_process,
-        )
-    except ValueError as error:
-        return _fail(2, str(error))
     for video in args.videos:
         if not video.is_file():
-            return _fail(2, f"{video}: {'a folder, not a video file' if video.is_dir() else 'no such file'}")
+            what = "is a folder, not a video file" if video.is_dir() else "does not exist"
+            raise ConfigError(f"{video} {what}; give the path of a video file")
     if out_dir.exists() and not (out_dir.is_dir() and not any(out_dir.iterdir())):
-        return _fail(2, f"{out_dir}: exists already; name a folder that is empty or does not exist")
+        raise ConfigError(f"{out_dir} exists already; name a folder that is empty or does not exist")
     if args.rotate % 90:
-        return _fail(2, f"--rotate is {args.rotate}; it must be a multiple of 90 degrees")
+        raise ConfigError(f"--rotate is {args.rotate}; it must be a multiple of 90 degrees")
 
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     half_done = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.", dir=out_dir.parent))
@@ -53,13 +49,25 @@ def main(arguments: list[str] | None = None) -> int:
         (half_done / "video.json").write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
         half_done.chmod(0o755)
         half_done.replace(out_dir)
-    except ItemError as error:
-        return _fail(1, error.message)
     finally:
         shutil.rmtree(half_done, ignore_errors=True)
     partial = ", PARTIAL: " + "; ".join(info["problems"]) if info["partial"] else ""
     print(f"{out_dir}: {info['num_frames']} frames of {info['readable_s']:.2f} s{partial}")
     return 0
+
+
+def _config(args: argparse.Namespace) -> VideoConfig:
+    try:
+        return VideoConfig(
+            fps=args.fps,
+            size=args.size,
+            jpeg_quality=args.quality,
+            accept_partial=args.accept_partial,
+            decode=args.decode,
+            isolated=not args.in_process,
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,11 +89,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--in-process", action="store_true", help="without a decoder process, for a debugger")
     return parser
-
-
-def _fail(code: int, message: str) -> int:
-    print(message, file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

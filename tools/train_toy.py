@@ -22,6 +22,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from launchers.ending import end_command
 from mmassist.core.errors import ConfigError
 from mmassist.loader import PreparedDataset, PreparedLoader, parse_sources
 
@@ -140,25 +141,24 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     """Train; 0 when the loss fell, 1 when it did not, 2 for a user's mistake."""
-    words = _parse(arguments)
+    return end_command(lambda: _train(_parse(arguments)), "stopped; with --checkpoint the same command goes on")
+
+
+def _train(words: argparse.Namespace) -> int:
     torch.set_num_threads(1)  # matrices this small wait longer for a second thread than they take
-    try:
-        dataset = PreparedDataset(
-            parse_sources(words.sources, words.processed),
-            words.split,
-            seed=words.seed,
-            encoder=words.encoder,
-            batch_size=words.batch_size,
-            neg_frame_sampling_rate=words.silence,
-            rank=words.rank,
-            world_size=words.world_size,
-            drop_last=words.world_size > 1,  # ranks must take the same number of steps
-        )
-        print(f"an epoch has {dataset.epoch_size} samples: {dataset.num_samples}")
-        losses = Trainer(PreparedLoader(dataset, num_workers=words.num_workers), words).run(words.steps)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    dataset = PreparedDataset(
+        parse_sources(words.sources, words.processed),
+        words.split,
+        seed=words.seed,
+        encoder=words.encoder,
+        batch_size=words.batch_size,
+        neg_frame_sampling_rate=words.silence,
+        rank=words.rank,
+        world_size=words.world_size,
+        drop_last=words.world_size > 1,  # ranks must take the same number of steps
+    )
+    print(f"an epoch has {dataset.epoch_size} samples: {dataset.num_samples}")
+    losses = Trainer(PreparedLoader(dataset, num_workers=words.num_workers), words).run(words.steps)
     if not losses:
         print("nothing left to do")
         return 0

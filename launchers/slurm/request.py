@@ -44,24 +44,24 @@ OWN_OPTIONS = {
 
 @dataclass(frozen=True)
 class ClusterConfig:
-    """Facts of a site; the YAML files in ``conf/cluster/`` say what each means."""
+    """Facts of a site; ``conf/cluster/generic.yaml`` says what each means and is if nothing is said."""
 
     name: str
-    partition: str | None = None
-    account: str | None = None
-    qos: str | None = None
-    constraint: str | None = None
-    gpu_option: Literal["gpus-per-node", "gpus-per-task", "gres"] = "gpus-per-node"
-    gpu_type: str | None = None
-    exclusive: bool = False
-    max_running: int = 64
-    max_array_size: int | None = None
-    elements_per_slot: int = 4
-    signal_delay_s: int = 120
-    max_requeues: int = 20
-    scratch_dir: str | None = None
-    setup: tuple[str, ...] = ()
-    sbatch: tuple[str, ...] = ()
+    partition: str | None
+    account: str | None
+    qos: str | None
+    constraint: str | None
+    gpu_option: Literal["gpus-per-node", "gpus-per-task", "gres"]
+    gpu_type: str | None
+    exclusive: bool
+    max_running: int
+    max_array_size: int | None
+    elements_per_slot: int
+    signal_delay_s: int
+    max_requeues: int
+    scratch_dir: str | None
+    setup: tuple[str, ...]
+    sbatch: tuple[str, ...]
 
     def __post_init__(self) -> None:
         for name in ("max_running", "elements_per_slot", "signal_delay_s"):

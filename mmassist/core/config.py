@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from mmassist.core.errors import ConfigError
@@ -15,9 +17,33 @@ from mmassist.core.errors import ConfigError
 T = TypeVar("T")
 
 
-def transient(default: Any = dataclasses.MISSING) -> Any:
-    """A field that cannot change data (workers, limits, log level): it stays out of fingerprints."""
-    return dataclasses.field(default=default, metadata={"transient": True})
+class Why(StrEnum):
+    """Why a setting cannot change data, so that it stays out of fingerprints."""
+
+    CHOICE = "which items are made or made again, not what is made of them"
+    CUT = "how items are cut into shards: it counts when a folder's tasks are cut, and tasks.json holds from then on"
+    PACE = "how much is done at once"
+    LIMIT = "when something is given up; what is finished is the same"
+    MACHINE = "what is asked of the cluster or the machine, and where the work is done"
+    ITEMS = "what the source's items are; each is compared with what it was made from, one by one"
+    METHOD = "how the work is done; tests compare the outputs, which are the same"
+    PLACE = "where something lies; what is in it counts"
+    SERVER = "how a server is reached; the model that it serves counts"
+    SAMPLING = "may change the last bits of a logit, but answers are drawn by chance, and none is asked for twice"
+    SIDES = "which side a recording is put on when it is first seen; splits/assignment.json holds from then on"
+    NAMED = "says no more than another setting, which counts"
+    REPORT = "what is told about the work"
+
+
+def transient(default: Any = dataclasses.MISSING, *, why: Why) -> Any:
+    """A field that cannot change data: it stays out of fingerprints."""
+    return dataclasses.field(default=default, metadata={"transient": why})
+
+
+def reason(config: Any, name: str) -> Why | None:
+    """Why field ``name`` of a config dataclass or object cannot change data; None for one that can."""
+    (field,) = (field for field in dataclasses.fields(config) if field.name == name)
+    return field.metadata.get("transient")
 
 
 def added(default: Any) -> Any:
@@ -42,7 +68,7 @@ def build(cls: type[T], values: Mapping[str, Any], section: str) -> T:
     ``ValueError`` the dataclass itself raises about its values.
     """
     prefix = f"{section}." if section else ""
-    hints = typing.get_type_hints(cls)
+    hints = _hints_of(cls)  # type: ignore[arg-type]
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
@@ -59,6 +85,11 @@ def build(cls: type[T], values: Mapping[str, Any], section: str) -> T:
         raise
     except ValueError as error:
         raise ConfigError(f"in '{section}': {error}" if section else str(error)) from error
+
+
+@functools.cache
+def _hints_of(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def _checked(value: Any, hint: Any, name: str) -> Any:

@@ -61,3 +61,8 @@ class Blocked(Exception):
     def __init__(self, by: str):
         super().__init__(f"waiting for {by}")
         self.by = by
+
+
+def describe_os_error(error: OSError) -> str:
+    """What the system refused and for which file, in one line."""
+    return f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")

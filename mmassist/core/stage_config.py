@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mmassist.core.config import transient
+from mmassist.core.config import Why, transient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,15 +14,15 @@ class StageConfig:
     ``task_weight`` is read once, when an output folder's tasks are cut; from then on the folder's ``tasks.json`` holds.
     """
 
-    task_weight: float = transient(600.0)  # seconds of video in one shard
-    num_workers: int = transient(1)  # worker children of one supervisor
-    items_in_flight: int = transient(1)  # items a worker works on at a time
-    item_timeout_s: float = transient(3600.0)  # an item that takes longer is recorded as a timeout
-    cpus_per_task: int = transient(1)
-    gpus_per_node: int = transient(0)
-    mem_gb: float = transient(4.0)
-    timeout_min: int = transient(1440)  # limit of one array element
-    max_fail_ratio: float = transient(0.2)  # share of failed items above which an element stops
+    task_weight: float = transient(600.0, why=Why.CUT)  # seconds of video in one shard
+    num_workers: int = transient(1, why=Why.PACE)  # worker children of one supervisor
+    items_in_flight: int = transient(1, why=Why.PACE)  # items a worker works on at a time
+    item_timeout_s: float = transient(3600.0, why=Why.LIMIT)  # an item that takes longer is recorded as a timeout
+    cpus_per_task: int = transient(1, why=Why.MACHINE)
+    gpus_per_node: int = transient(0, why=Why.MACHINE)
+    mem_gb: float = transient(4.0, why=Why.MACHINE)
+    timeout_min: int = transient(1440, why=Why.MACHINE)  # limit of one array element
+    max_fail_ratio: float = transient(0.2, why=Why.LIMIT)  # share of failed items above which an element stops
 
     def __post_init__(self) -> None:
         for name in ("task_weight", "num_workers", "items_in_flight", "item_timeout_s", "cpus_per_task", "timeout_min"):

@@ -1,7 +1,7 @@
 """Sources: one module per published data set, found by its name.
 
 A source is a module ``mmassist.datasets.<name>`` with a frozen dataclass ``Config`` (first field ``name``) and a class
-``Adapter(config, data_root, compat)``. Nothing else has to be edited to add one.
+``Adapter(config, data_root, compat)``. CONTRIBUTING.md shows how to add one; nothing has to be edited for it.
 
 Rooms of this package: ``<name>.py`` is a source, ``<name>_<part>.py`` a part of it (``ego4d_files`` serves both sources
 of Ego4D). Shared by all: ``base`` (configs and adapters), ``source`` (a publisher's folder, its items), ``span``
@@ -65,7 +65,10 @@ def build_adapter(config: Any, data_root: Path, compat: bool) -> Adapter:
 def _module(name: str, key: str) -> ModuleType:
     module = _source_module(name)
     if module is None:
-        raise ConfigError(f"'{key}' is {name!r}, which is no data set.{nearest(name, list_datasets())}")
+        raise ConfigError(
+            f"'{key}' is {name!r}, which is no data set: there is no mmassist/datasets/{name}.py with Config and "
+            f"Adapter.{nearest(name, list_datasets())}"
+        )
     return module
 
 

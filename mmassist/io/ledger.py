@@ -89,14 +89,40 @@ def iter_rows(path: Path) -> Iterator[dict[str, Any]]:
         return
     with file:
         for line in file:
-            if not line.endswith(b"\n"):
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict):  # the end of a torn line may be a value by itself
+            row = parse_row(line) if line.endswith(b"\n") else None
+            if row:
                 yield row
+
+
+def iter_rows_of(folder: Path, value: str, field: str = "item") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rows of a folder's JSON-lines files whose ``field`` is ``value``, with the file's stem; torn ones left out.
+
+    Only lines that name the value are parsed. Files that cannot be read are passed over.
+    """
+    needle = f'"{value}"'.encode()
+    for path in sorted(folder.glob("*.jsonl")):
+        try:
+            data = path.read_bytes()
+        except OSError:
+            continue
+        at = data.find(needle)
+        while at >= 0:
+            begin, end = data.rfind(b"\n", 0, at) + 1, data.find(b"\n", at)
+            if end < 0:
+                break  # torn: it was never written
+            row = parse_row(data[begin:end])
+            if row.get(field) == value:
+                yield path.stem, row
+            at = data.find(needle, end)
+
+
+def parse_row(line: bytes) -> dict[str, Any]:
+    """A JSON object, empty when the line is torn or holds something else."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return {}
+    return row if isinstance(row, dict) else {}  # the end of a torn line may be a value by itself
 
 
 def load_outcomes(folder: Path, run_id: str = "") -> dict[str, Outcome]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 from urllib.parse import urlsplit
 
-from mmassist.core.config import transient
+from mmassist.core.config import Why, transient
 from mmassist.core.errors import ConfigError, ItemError, Kind, StageError
 from mmassist.core.gather import gather
 from mmassist.core.rng import seed_of
@@ -45,13 +45,13 @@ class OpenAIConfig(EngineConfig):
     engine: Literal["openai"]
     name: str = "openai"
     model: str | None = None
-    base_url: str = transient("http://127.0.0.1:8000/v1")
-    key_variable: str | None = transient(None)
+    base_url: str = transient("http://127.0.0.1:8000/v1", why=Why.SERVER)
+    key_variable: str | None = transient(None, why=Why.SERVER)
     schemas: Literal["full", "plain", "none"] = "full"
-    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = transient("max_tokens")
-    max_in_flight: int = transient(64)
-    timeout_s: float = transient(900.0)
-    patience_s: float = transient(1800.0)
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = transient("max_tokens", why=Why.SERVER)
+    max_in_flight: int = transient(64, why=Why.PACE)
+    timeout_s: float = transient(900.0, why=Why.LIMIT)
+    patience_s: float = transient(1800.0, why=Why.LIMIT)
 
     def __post_init__(self) -> None:
         super().__post_init__()

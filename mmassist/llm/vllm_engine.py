@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from mmassist.core.config import transient
+from mmassist.core.config import Why, transient
 from mmassist.core.errors import ConfigError, EngineLost, ItemError, Kind, StageError
 from mmassist.llm.config import EngineConfig
 from mmassist.llm.openai_reply import strip_thought
@@ -42,17 +42,17 @@ class VllmConfig(EngineConfig):
 
     engine: Literal["vllm"]
     name: str
-    model: str = transient()
-    python: str | None = transient(None)
+    model: str = transient(why=Why.PLACE)
+    python: str | None = transient(None, why=Why.MACHINE)
     device: Literal["cuda", "cpu"] = "cuda"
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     tensor_parallel: int = 4
     max_model_len: int = 32768
-    max_num_seqs: int = transient(256)
-    max_num_batched_tokens: int | None = transient(None)
-    gpu_memory_utilization: float = transient(0.92)
-    cpu_cache_gb: int = transient(4)
-    enforce_eager: bool = transient(False)
+    max_num_seqs: int = transient(256, why=Why.SAMPLING)
+    max_num_batched_tokens: int | None = transient(None, why=Why.SAMPLING)
+    gpu_memory_utilization: float = transient(0.92, why=Why.SAMPLING)
+    cpu_cache_gb: int = transient(4, why=Why.SAMPLING)
+    enforce_eager: bool = transient(False, why=Why.SAMPLING)
 
     def __post_init__(self) -> None:
         super().__post_init__()

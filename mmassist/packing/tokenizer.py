@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmassist.core.config import build, transient
+from mmassist.core.config import Why, build, transient
 from mmassist.core.errors import ConfigError
 from mmassist.core.fingerprint import bytes_digest, digest
 from mmassist.packing.tiny_tokenizer import build_tiny_tokenizer, tiny_revision
@@ -28,7 +28,7 @@ class TokenizerConfig:
     """Which tokenizer makes the ids. ``path`` may move: its content is what enters the fingerprint."""
 
     name: str
-    path: str | None = transient(None)  # tokenizer.json or the folder that holds it; not needed for `tiny`
+    path: str | None = transient(None, why=Why.PLACE)  # tokenizer.json or its folder; none for `tiny`
     image_token: str = "<image>"
 
     def __post_init__(self) -> None:

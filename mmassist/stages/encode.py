@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mmassist.core.config import build, transient
+from mmassist.core.config import Why, build, transient
 from mmassist.core.errors import ConfigError, ItemError, Kind
 from mmassist.core.fingerprint import canonical_json
 from mmassist.core.item import Item, ItemKind
@@ -37,8 +37,8 @@ class EncodeConfig(StageConfig):
     batch_size: int = 64  # frames in one forward pass
     grids: tuple[int, ...] = (2, 3)  # stored beside the pooled token: g x g tokens a frame each
     chunk_frames: int = 120  # frames in one member: a minute at 2 frames a second
-    decode_threads: int = transient(4)  # JPEG decoders of one item in flight
-    batches_in_flight: int = transient(4)  # of one item: being decoded, waiting for the encoder, in it or behind it
+    decode_threads: int = transient(4, why=Why.PACE)  # JPEG decoders of one item in flight
+    batches_in_flight: int = transient(4, why=Why.PACE)  # of one item: decoded ahead, in the encoder or behind it
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from mmassist.core.config import build, transient
+from mmassist.core.config import Why, build, transient
 from mmassist.core.errors import ItemError, Kind, Skip
 from mmassist.core.fingerprint import canonical_json
 from mmassist.core.item import Item, ItemKind, Medium
@@ -28,7 +28,7 @@ LENGTH_TOLERANCE = 0.05  # of the source's length
 class ExtractConfig(StageConfig, VideoConfig):
     """How pictures are taken, which videos are wanted, and how the work is spread."""
 
-    which: Literal["needed", "all"] = transient("needed")  # needed: videos of some dialog; all: every one
+    which: Literal["needed", "all"] = transient("needed", why=Why.CHOICE)  # videos of some dialog, or every one
 
     def __post_init__(self) -> None:
         StageConfig.__post_init__(self)

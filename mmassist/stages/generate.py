@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 from mmassist.core.annotation import Annotation
-from mmassist.core.config import build, meaning, transient
+from mmassist.core.config import Why, build, meaning, transient
 from mmassist.core.errors import ConfigError, ItemError, Kind, Skip, StageError
 from mmassist.core.fingerprint import canonical_json
 from mmassist.core.gather import gather
@@ -59,7 +59,7 @@ class GenerateConfig(StageConfig):
     guidance: str = "none"
     goal_method: Literal["infer", "given", "match"] = "infer"
     label_filter: bool = False
-    prompts: str | None = transient(None)
+    prompts: str | None = transient(None, why=Why.PLACE)
     temperature: float = 0.5
     top_p: float = 0.95
     max_tokens: int = 8192

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, ClassVar, Literal
 
-from mmassist.core.config import build, nearest, transient
+from mmassist.core.config import Why, build, nearest, transient
 from mmassist.core.errors import ConfigError, ItemError, Kind
 from mmassist.core.fingerprint import canonical_json
 from mmassist.core.gather import gather
@@ -35,7 +35,7 @@ ENGINE_SECTION = "judge_llm"  # where the engine's settings stand; those of the 
 class TimingJudgeConfig(StageConfig):
     """Scores how turns lie on the annotation's times; nothing can be set."""
 
-    kind: Literal["timing"] = transient("timing")  # says no more than the name, which is part of the fingerprint
+    kind: Literal["timing"] = transient("timing", why=Why.NAMED)
     name: Literal["timing"] = "timing"
 
 

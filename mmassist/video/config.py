@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from mmassist.core.config import added, transient
+from mmassist.core.config import Why, added, transient
 from mmassist.core.seconds import FRAMES_PER_SECOND
 
 
@@ -24,10 +24,10 @@ class VideoConfig:
     jpeg_quality: int = 90
     untagged_matrix: Literal["bt601", "bt709"] = added("bt601")  # of the colours of sources that do not say theirs
     accept_partial: bool = False
-    decode: Literal["needed", "all"] = transient("needed")
-    max_stall_s: float = transient(120.0)  # no newly decoded picture for this long is a hang
-    max_memory_mb: int = transient(4096)  # resident memory of the decoder process
-    isolated: bool = transient(True)  # decode in a child process; False is for a debugger
+    decode: Literal["needed", "all"] = transient("needed", why=Why.METHOD)
+    max_stall_s: float = transient(120.0, why=Why.LIMIT)  # no newly decoded picture for this long is a hang
+    max_memory_mb: int = transient(4096, why=Why.LIMIT)  # resident memory of the decoder process
+    isolated: bool = transient(True, why=Why.METHOD)  # decode in a child process; False is for a debugger
 
     def __post_init__(self) -> None:
         if not 0.01 <= self.fps <= 240:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from mmassist.core.config import transient
+from mmassist.core.config import Why, transient
 from mmassist.core.errors import ConfigError
 from mmassist.vision.config import EncoderConfig
 from mmassist.vision.weights import check_suffix, locate_weights, weights_digest
@@ -26,7 +26,7 @@ class NamedConfig(EncoderConfig):
 
     name: str = ""
     model: str | None = None
-    path: str | None = transient(None)
+    path: str | None = transient(None, why=Why.PLACE)
     pretrained: Literal["weights", "random"] = "weights"
     seed: int = 0  # of random weights
     mean: tuple[float, ...] | None = None  # per channel, of pixels between 0 and 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from mmassist.core.config import transient
+from mmassist.core.config import Why, transient
 from mmassist.vision.config import EncoderConfig
 from mmassist.vision.protocol import IMAGE_SIZE
 from mmassist.vision.weights import FOLDER_NAMES, check_weights, locate_weights, read_trunk, weights_digest
@@ -65,7 +65,7 @@ class SiglipConfig(SiglipGeometry):
     name: str = "siglip_so400m"
     dtype: Literal["fp32", "bf16", "fp16"] = "fp16"
     device: Literal["cpu", "cuda", "auto"] = "cuda"
-    path: str | None = transient(None)
+    path: str | None = transient(None, why=Why.PLACE)
 
     @property
     def is_random(self) -> bool:

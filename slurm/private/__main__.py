@@ -9,15 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from mmassist.core.errors import ConfigError
+from launchers.ending import EXIT_FAILED, EXIT_OK, EXIT_USER, end_command
 from slurm.private import packages
 from slurm.private.cluster import Cluster
 from slurm.private.daemon import DaemonError
 from slurm.private.failures import crash_node, kill_controller, kill_daemon
 from slurm.private.options import Options, default_folder
 from slurm.private.place import Place
-
-EXIT_OK, EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
 class _Parser(argparse.ArgumentParser):
@@ -29,24 +27,11 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code: 0 all well, 1 something does not start or is dead, 2 a user's mistake."""
+    return end_command(lambda: _run(arguments), "stopped; the same command goes on from here", (DaemonError,))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     words = _build_parser().parse_args(arguments)
-    try:
-        return _run(words)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER
-    except DaemonError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_FAILED
-    except OSError as error:
-        print(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
-        return EXIT_FAILED
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
-        return EXIT_INTERRUPTED
-
-
-def _run(words: argparse.Namespace) -> int:
     if words.command == "up":
         return _up(words)
     if words.command == "install":

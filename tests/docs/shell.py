@@ -49,8 +49,11 @@ class Command:
 
 @cache
 def commands() -> tuple[Command, ...]:
-    """All commands of all pages, in blocks and in sentences."""
-    return tuple(command for page in pages() for command in iter_commands(page))
+    """All commands of all pages, in blocks and in sentences.
+
+    Not those of CONTRIBUTING.md: they are about files that its recipes write, and are run by the tests of the recipes.
+    """
+    return tuple(command for page in pages() if page.path != "CONTRIBUTING.md" for command in iter_commands(page))
 
 
 def commands_of(path: str) -> list[Command]:

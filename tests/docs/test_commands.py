@@ -18,6 +18,7 @@ import pytest
 
 import tools.command
 from launchers.compose import Combination, compose_command, parse_words
+from launchers.job_config import take_flag
 from launchers.jobs import build_stage, select_applicable
 from mmassist.core.errors import ConfigError
 from tests.docs.pages import Page
@@ -100,7 +101,7 @@ def _settings_of(words: list[str]) -> list[str]:
 
 def _fault_of_settings(words: list[str]) -> str:
     try:
-        _check_settings([word for word in words if word != "-m"])
+        _check_settings([word for word in take_flag(words)[0] if word != "-m"])
     except ConfigError as error:
         return str(error)
     return ""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import subprocess
 import tempfile
 import time
@@ -19,6 +17,7 @@ from mmassist.io.layout import Layout
 from slurm.private.cluster import Cluster
 from slurm.private.options import Options
 from tests.e2e.commands import run, words_of
+from tools.rehearsal.at_work import halt
 
 OVER = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "OUT_OF_MEMORY")
 
@@ -79,20 +78,6 @@ def lives(root: Path, receipt: dict[str, Any], stage: str = "") -> list[dict[str
     return sorted(found, key=lambda life: (life["job"], life["element"], life["start"]))
 
 
-def workers_of(life: dict[str, Any]) -> list[int]:
-    """Process ids of the workers that an element has started."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rsplit(")", 1)[1].split()
-            words = (path.parent / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if int(fields[1]) == life["pid"] and b"launchers.worker" in words and fields[0] != "Z":
-            found.append(int(path.parent.name))
-    return found
-
-
 def num_done(unit: Path) -> int:
     """Items of an output folder that any worker has finished so far."""
     return sum(len(path.read_text().splitlines()) for path in (unit / "ledger" / "done").glob("*.jsonl"))
@@ -109,20 +94,11 @@ def catch_at_work(root: Path, receipt: dict[str, Any], stage: str, start: int = 
         if num_done(root / row["unit"]) < least:
             return None
         for life in lives(root, receipt, stage):
-            pids = workers_of(life) if life["start"] == start and not life["ended"] else []
-            if pids:
-                for pid in pids:
-                    os.kill(pid, signal.SIGSTOP)
+            if life["start"] == start and not life["ended"] and halt(life):
                 return life
         return None
 
     return wait_until(find, 120, 0.05)
-
-
-def let_go(life: dict[str, Any]) -> None:
-    """Let halted workers work on."""
-    for pid in workers_of(life):
-        os.kill(pid, signal.SIGCONT)
 
 
 @contextlib.contextmanager

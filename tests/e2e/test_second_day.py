@@ -113,7 +113,11 @@ def test_a_replaced_video_makes_only_itself_stale(own_sources, command):
     assert command(own_sources, *words)[0] == 0
     shutil.copy(wtag_video(own_sources, "T5"), wtag_video(own_sources, "T1"))
     code, text = command(own_sources, *words)
-    assert code == 2 and "inputs of 1 finished items changed since (first: T1)" in text
+    path = wtag_video(own_sources, "T1").relative_to(own_sources)
+    assert (
+        code == 2
+        and f"inputs of 1 finished items changed since (first: T1, by path, size or geometry of {path})" in text
+    )
     code, text = command(own_sources, *words, "on_stale=rebuild")
     assert code == 0
     assert "extract  wtag              2 done (1 now)" in text and "encode   wtag              2 done (1 now)" in text

@@ -24,9 +24,9 @@ from tests.e2e.cluster import (
     submit,
     wait_over,
     wait_until,
-    workers_of,
 )
 from tests.e2e.commands import ALL_STAGES, REPOSITORY, SMALL_TASKS, contents, fresh_copy, leftovers, run, words_of
+from tools.rehearsal.at_work import workers_of
 
 pytestmark = pytest.mark.usefixtures("private_slurm")
 EXTRACT = ("stage=extract", "dataset=wtag", *SMALL_TASKS)

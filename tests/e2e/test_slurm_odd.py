@@ -12,8 +12,9 @@ import sys
 import pytest
 
 from mmassist.io.layout import Layout
-from tests.e2e.cluster import ask, catch_at_work, job_ids, let_go, lives, slurm_words, submit, wait_over, wait_until
+from tests.e2e.cluster import ask, catch_at_work, job_ids, lives, slurm_words, submit, wait_over, wait_until
 from tests.e2e.commands import ALL_STAGES, REPOSITORY, SMALL_TASKS, contents, fresh_copy, run, start, words_of
+from tools.rehearsal.at_work import let_go
 
 pytestmark = pytest.mark.usefixtures("private_slurm")
 EXTRACT = ("stage=extract", "dataset=wtag", *SMALL_TASKS, "extract.num_workers=1", "cluster.max_running=1")

@@ -19,7 +19,6 @@ from tests.e2e.cluster import (
     ask,
     catch_at_work,
     job_ids,
-    let_go,
     lives,
     own_cluster,
     slurm_words,
@@ -27,9 +26,9 @@ from tests.e2e.cluster import (
     submit,
     wait_over,
     wait_until,
-    workers_of,
 )
 from tests.e2e.commands import ALL_STAGES, SMALL_TASKS, contents, fresh_copy, run
+from tools.rehearsal.at_work import let_go, workers_of
 
 pytestmark = pytest.mark.usefixtures("private_slurm")
 EXTRACT = ("stage=extract", "dataset=holoassist", *SMALL_TASKS, "extract.num_workers=1", "cluster.max_running=1")

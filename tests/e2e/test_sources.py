@@ -17,23 +17,26 @@ import yaml
 
 from launchers.compose import CONF_DIR
 from mmassist.core.adapter import Adapter, Content
+from mmassist.core.annotation import Request
 from mmassist.datasets import adapter_class, build_adapter, build_dataset_config
 from mmassist.io.layout import Layout
 from mmassist.loader import iter_samples
 from tests.e2e.commands import ALL_STAGES, contents, leftovers, run, words_of
 from tests.e2e.test_outputs import read_json, reader
 from tools.demo.frame_code import read_number
-from tools.demo.publication import publish, write_publication
+from tools.demo.publication import list_publications, publish, write_publication
 
-DIALOGS = ("assembly101", "captaincook4d", "ego4d", "egoexolearn", "epickitchens")
-CAPTIONS = ("ego4d_narrations", "egoobjects", "llava", "sthsthv2")
-PREPARED = {
-    **dict.fromkeys(DIALOGS, "prepared/knowledge_L4096_I10"),
-    "ego4d_narrations": "prepared/narration_L4096_I10",
-    "sthsthv2": "prepared/narration_L4096_I10",
-    "llava": "prepared/caption_L4096_I10",
-    "egoobjects": "prepared/detection_L4096_I10",
+CONTENTS = {name: adapter_class(name).content for name in list_publications()}
+DIALOGS = tuple(name for name, content in CONTENTS.items() if content is Content.DIALOG)
+CAPTIONS = tuple(name for name, content in CONTENTS.items() if content is Content.CAPTION)
+PREFIXES = {
+    None: "knowledge",
+    Request.NARRATE_WEARER: "narration",
+    Request.DESCRIBE_CLIP: "narration",
+    Request.CAPTION_IMAGE: "caption",
+    Request.LIST_OBJECTS: "detection",
 }
+PREPARED = {name: f"prepared/{PREFIXES[adapter_class(name).request]}_L4096_I10" for name in CONTENTS}
 MADE_FROM_PICTURES = "stage=extract,pack"
 
 
@@ -242,6 +245,7 @@ def test_a_picture_that_arrives_later_is_taken_up_on_request(published, tmp_path
     missing = tmp_path / row["record"]
     missing.write_bytes(next(path for path in missing.parent.glob("*.jpg")).read_bytes())
     text = run(tmp_path, words, expect=2)
+    assert "by its list of files, or by which of them are there: datasets/LLaVA-Pretrain/" in text
     assert "the inputs of 1 finished items changed" in text and "on_stale=rebuild" in text
     run(tmp_path, [*words, "on_stale=rebuild"])
     after = sum(len(sample["record"]["conversation"]) for sample in packed(tmp_path, "llava"))
@@ -271,7 +275,7 @@ def test_a_record_that_left_the_list_takes_only_its_own_caption_along(published,
 
 
 def test_the_kinds_of_sources_are_all_here():
-    names = [path.stem for path in sorted((CONF_DIR / "dataset").glob("*.yaml"))]
-    kinds = {name: adapter_class(name).content for name in names}
-    assert sorted(name for name, kind in kinds.items() if kind is Content.CAPTION) == sorted(CAPTIONS)
-    assert set(kinds) == {*DIALOGS, *CAPTIONS, "holoassist", "wtag"}
+    names = {path.stem for path in (CONF_DIR / "dataset").glob("*.yaml")}
+    assert names == {*DIALOGS, *CAPTIONS, "holoassist", "wtag"}
+    assert {"ego4d_narrations", "egoobjects", "llava", "sthsthv2"} <= set(CAPTIONS)
+    assert {"assembly101", "captaincook4d", "ego4d", "egoexolearn", "epickitchens"} <= set(DIALOGS)

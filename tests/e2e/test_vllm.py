@@ -94,8 +94,8 @@ def test_the_same_journal_gives_the_same_shard_and_nothing_is_asked_again(source
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
     number = num_answers(dialogs_unit(root, "wtag"))
-    # The goal, and of one conversation dialog, refinement and a summary. More depends on what random weights say on this
-    # processor: the other conversation may fail, and a goal that was understood once only needs no merging.
+    # The goal, and of one conversation dialog, refinement and a summary. More depends on what random weights say on
+    # this processor: the other conversation may fail, and a goal that was understood once only needs no merging.
     assert number >= 4
     made = []
     for name in ("one", "two"):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
+from omegaconf import OmegaConf
 
 from launchers.compose import CONF_DIR, compose_command, list_options
 from launchers.help import iter_help
@@ -41,13 +43,26 @@ def test_every_stage_fits_the_nodes_the_profile_is_for(profile):
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_every_profile_says_everything_that_a_site_can_set(profile):
+def test_every_profile_has_all_that_a_site_can_set_and_repeats_nothing(profile):
     (request, *_) = requests_of(profile)
-    lines = (CONF_DIR / "cluster" / f"{profile}.yaml").read_text().splitlines()
-    for field in dataclasses.fields(ClusterConfig):
-        assert any(line.startswith(f"  {field.name}: ") and " # " in line for line in lines), field.name
     assert request.cluster.name == profile
     assert f" cluster/{profile}.yaml" in list(iter_help())
+    own = section_of(profile)
+    if profile == "generic":
+        assert own.keys() == {field.name for field in dataclasses.fields(ClusterConfig)}
+        return
+    (parent,) = OmegaConf.load(CONF_DIR / "cluster" / f"{profile}.yaml").defaults
+    base = {**section_of("generic"), **section_of(parent)}
+    assert own["name"] == profile and not {key for key, value in own.items() if base[key] == value}
+
+
+def section_of(profile):
+    """What a profile's file says of the site; each line has a comment."""
+    path = CONF_DIR / "cluster" / f"{profile}.yaml"
+    section = OmegaConf.to_container(OmegaConf.load(path))["cluster"]
+    for key in section.keys() - {"name"}:
+        assert re.search(rf"^  {key}: .* # ", path.read_text(), re.MULTILINE), key
+    return section
 
 
 @pytest.mark.parametrize(

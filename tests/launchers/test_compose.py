@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 
 import pytest
 
@@ -129,6 +130,13 @@ def test_both_judges_may_be_asked_for_at_once():
     stages = [build_stage("judge", one.sections) for one in made]
     assert [type(stage).folder(stage.configs) for stage in stages] == ["scores/timing", "scores/llm"]
     assert [stage.engine is None for stage in stages] == [True, False]
+
+
+def test_a_source_without_settings_is_told_which_file_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr("launchers.compose.CONF_DIR", shutil.copytree(CONF_DIR, tmp_path / "conf"))
+    (tmp_path / "conf" / "dataset" / "wtag.yaml").unlink()
+    with pytest.raises(ConfigError, match=r"dataset=wtag: .* Its module is there, conf/dataset/wtag\.yaml is not\.$"):
+        compose_command(["stage=extract", "dataset=wtag"])
 
 
 def test_a_source_sets_its_values_in_the_stages_sections():

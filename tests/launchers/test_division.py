@@ -14,6 +14,7 @@ from launchers.jobs import Job
 from mmassist.core.errors import ConfigError
 from mmassist.core.stage import Task
 from mmassist.core.stage_config import StageConfig
+from tests.launchers.slurm.sites import site_settings
 from tests.launchers.toy import Toy, ToySource
 
 
@@ -23,7 +24,7 @@ def job(tmp_path_factory) -> Job:
 
 
 def at_site(job: Job, config: StageConfig | None = None, **cluster: Any) -> Job:
-    return replace(job, stage=Toy({"toy": config or StageConfig()}), sections={"cluster": {"name": "test", **cluster}})
+    return replace(job, stage=Toy({"toy": config or StageConfig()}), sections={"cluster": site_settings(**cluster)})
 
 
 def tasks_of(weights: list[float]) -> list[Task]:

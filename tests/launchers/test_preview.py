@@ -17,9 +17,10 @@ from launchers.preview import iter_preview
 from mmassist.core.stage import Task
 from mmassist.core.stage_config import StageConfig
 from mmassist.io.layout import Layout
+from tests.launchers.slurm.sites import site_settings
 from tests.launchers.toy import Toy, ToySource
 
-CLUSTER: dict[str, Any] = {"name": "test", "max_running": 4, "elements_per_slot": 1, "partition": "gpu"}
+CLUSTER = site_settings(max_running=4, elements_per_slot=1, partition="gpu")
 CONFIG = StageConfig(num_workers=2, gpus_per_node=2, cpus_per_task=8, mem_gb=16.0, timeout_min=60)
 
 

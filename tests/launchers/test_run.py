@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 
 from launchers import run as run_module
 from launchers import submit as submit_module
-from launchers.run import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USER, Ground, main
+from launchers.ending import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNREAD, EXIT_USER
+from launchers.run import Ground, main
 from mmassist.core.errors import ConfigError, StageError
 from mmassist.io.layout import Layout, RunLayout
 from mmassist.io.lock import Locked
@@ -47,6 +49,15 @@ def test_whatever_ends_a_command_is_one_line_and_an_exit_code(monkeypatch, capsy
 def test_without_words_the_help_is_shown(capsys, words):
     assert main(words) == EXIT_OK
     assert "stage" in capsys.readouterr().out
+
+
+def test_a_reader_of_the_help_that_goes_away_is_no_error(monkeypatch, capsys):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert main(["--help"]) == EXIT_UNREAD
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

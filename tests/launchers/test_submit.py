@@ -28,7 +28,7 @@ from mmassist.core.errors import ConfigError, StageError
 from mmassist.core.item import Listing
 from mmassist.core.stage_config import StageConfig
 from mmassist.io.lock import FolderLock, Locked, read_holder
-from tests.launchers.slurm.sites import make_node, make_request, make_site
+from tests.launchers.slurm.sites import make_node, make_request, make_site, site_settings
 from tests.launchers.toy import Toy, ToySource
 
 REFUSED = "echo 'sbatch: error: Batch job submission failed: Invalid partition name specified' >&2; exit 1"
@@ -116,7 +116,7 @@ class Command:
 
     def __init__(self, root: Path, slurm: Slurm):
         self.slurm, self.controller = slurm, make_site([make_node()])
-        self.cluster: dict[str, Any] = {"name": "test", "partition": "main", "max_running": 12}
+        self.cluster = site_settings(partition="main", max_running=12)
         self.source = ToySource(root / "data", {f"item-{i:02d}": "text" for i in range(12)}, weight=1.0)
         self.layout = self.source.layout
         self.run = self.layout.run("r1")
@@ -182,7 +182,7 @@ def test_a_job_is_an_array_on_the_snapshot_and_holds_its_folder(command, slurm):
     assert row["job_ids"] == ["100"] and row["after"] == []
     assert row["windows"] == [{"job_id": "100", "first": 0, "count": 12, "max_running": 12}]
     assert row["request"] == {
-        "cpus": 1, "mem_gb": 4.0, "gpus": 0, "timeout_min": 1440, "num_workers": 1, "partition": "main"
+        "cpus": 1, "mem_gb": 4.0, "gpus": 0, "timeout_min": 1440, "num_workers": 1, "partition": "main", "site": "test"
     }  # fmt: skip
     holder = read_holder(command.job().unit.lock)
     assert (holder["run_id"], holder["jobs"], holder["folder"]) == ("r1", ["100"], str(command.run.code))
@@ -423,7 +423,7 @@ def test_a_receipt_that_cannot_be_written_takes_everything_back(command, slurm):
 def test_a_job_that_cannot_be_planned_gives_its_folder_back(command, slurm):
     command.source.run()
     command.source.texts["item-03"] = "another text"
-    with pytest.raises(ConfigError, match=r"inputs of 1 finished items changed since \(first: item-03\)"):
+    with pytest.raises(ConfigError, match=r"inputs of 1 finished items changed since \(first: item-03, by its records"):
         command.submit([command.job(First), command.job()])
     assert slurm.scripts == [] and command.locks() == []
 

@@ -14,12 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmassist.io.layout import Layout
-from mmassist.io.ledger import append_row
+from mmassist.io.ledger import append_row, iter_rows_of
 from tests.e2e.commands import run, words_of
 from tools.command import MAX_COMPARED, advise
 from tools.logs.__main__ import main
 from tools.logs.lines import read_moments, tail_lines
-from tools.records.file import iter_rows_of
 from tools.records.place import find_place
 from tools.records.run import find_run, list_runs
 from tools.records.unit import list_units

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from mmassist.core.errors import ConfigError
 from mmassist.io.layout import Layout
+from mmassist.io.ledger import iter_rows_of
 from tools.logs.__main__ import main as logs
-from tools.records.file import Reader, iter_rows_of, source_rows
+from tools.records.file import Reader, source_rows
 from tools.records.place import find_place
 from tools.records.run import Run, find_run, list_runs
 from tools.records.task import load_record, load_task_rows

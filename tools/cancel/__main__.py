@@ -15,11 +15,12 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
+from launchers.ending import EXIT_FAILED, EXIT_OK
 from launchers.slurm.queue import cancel_jobs
 from mmassist.core.errors import ConfigError
 from mmassist.stages import PIPELINE
 from tools.cancel.alive import LiveJob, LiveProcess, list_jobs, list_processes
-from tools.command import EXIT_BAD, EXIT_OK, Grammar, check_values, open_layout, read_words, run_command
+from tools.command import Grammar, check_values, open_layout, read_words, run_command
 from tools.records.run import Run, find_run, list_runs
 
 GRAMMAR = Grammar(("stage", "dataset"), ("--yes",), {"--wait": "a number of seconds; say --wait N"})
@@ -64,12 +65,12 @@ def _run(arguments: list[str]) -> int:
         print(f"{process.what}: process {process.pid} runs on {process.host}; give this command there")
     if not near and not jobs:
         print(f"nothing of run {run.run_id} is alive{' on this machine' if far else ''}")
-        return EXIT_BAD if far else EXIT_OK
+        return EXIT_FAILED if far else EXIT_OK
     _confirm("--yes" in words.flags, run, near, jobs)
     # A submission under way is stopped first: it would go on submitting.
     left = _stop_processes(near, wait_s) + _cancel_jobs(run, jobs, wanted, wait_s)
     _print_rest(run, jobs, wanted)
-    return EXIT_BAD if left or far else EXIT_OK
+    return EXIT_FAILED if left or far else EXIT_OK
 
 
 def _confirm(is_sure: bool, run: Run, processes: Sequence[LiveProcess], jobs: Mapping[str, LiveJob]) -> None:

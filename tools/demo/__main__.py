@@ -13,12 +13,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from launchers.run import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USER, main
+from launchers.ending import EXIT_FAILED, EXIT_OK, end_command
+from launchers.run import main
 from mmassist.core.config import nearest
-from mmassist.core.errors import ConfigError
+from mmassist.core.errors import StageError
+from slurm.private.daemon import DaemonError
 from tools.demo import cluster
-from tools.demo.publication import list_publications, publish, write_publication
-from tools.demo.sample import DATASETS, make_sample
+from tools.demo.publication import list_publications
+from tools.demo.sample import DATASETS, make_sources
 from tools.demo.summary import iter_report, load_totals
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -45,11 +47,7 @@ def run_demo(
     begin = time.monotonic()
     names = ",".join(datasets)
     words = ("stage=extract,generate,judge,split,encode,pack", f"dataset={names}", *settings)
-    try:
-        is_new = _make(root, datasets)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER
+    is_new = make_sources(root, datasets, track=_track)
     print(f"sample: {'made' if is_new else 'is there'} in {_shown(root)}/datasets, invented tasks on numbered pictures")
     print(f"running: DATA_ROOT_DIR={_shown(root)} {_python()} -m launchers.run {' '.join(words)}", flush=True)
     code = launch(words)
@@ -63,17 +61,6 @@ def run_demo(
         "hydra/launcher=basic setup=no_knowledge pack.image_tokens=1,5 -m"
     )
     return code
-
-
-def _make(root: Path, datasets: Sequence[str]) -> bool:
-    """Write the samples of the sources; False when all were there. Raises ConfigError."""
-    is_new = False
-    others = [name for name in datasets if name not in DATASETS]
-    if len(others) < len(datasets):
-        is_new = make_sample(root, track=_track)
-    for name in others:
-        is_new = write_publication(root, publish(name)) or is_new
-    return is_new
 
 
 def _track(paths: list[Path]) -> Iterator[Path]:
@@ -122,8 +109,5 @@ def _main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(_main())
-    except KeyboardInterrupt:
-        print("\nstopped; what is finished is kept, the same command goes on from here", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
+    STOPPED = "stopped; what is finished is kept, the same command goes on from here"
+    sys.exit(end_command(_main, STOPPED, (StageError, DaemonError)))

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from launchers.run import EXIT_FAILED, EXIT_OK, EXIT_USER, main
-from mmassist.core.errors import ConfigError
+from launchers.ending import EXIT_FAILED, EXIT_OK
+from launchers.run import main
 from mmassist.core.outcome import Status
 from mmassist.io.atomic import read_json
 from mmassist.io.layout import Layout
 from slurm.private.cluster import Cluster
-from slurm.private.daemon import DaemonError
 from slurm.private.options import Options, default_folder
 from tools.demo.summary import load_totals
 
@@ -39,36 +39,42 @@ _PATIENCE_S = 120.0  # with a controller that does not answer
 def run_on_slurm(words: Sequence[str], keep: bool = False) -> int:
     """Run the command on a cluster of its own; returns an exit code as ``launchers.run`` does.
 
-    The cluster is stopped at the end, whatever happens, unless it is to be kept or was running before.
+    The cluster is stopped at the end, whatever happens, unless it is to be kept or was running before. Raises
+    ConfigError and DaemonError where there can be none.
+    """
+    cluster = Cluster(default_folder("demo"), Options(), say)
+    with started(cluster, is_left=keep or bool(cluster.processes())):
+        return _submit_and_wait(cluster, words, Layout(Path(os.environ["DATA_ROOT_DIR"])))
+
+
+@contextlib.contextmanager
+def started(cluster: Cluster, is_left: bool = False) -> Iterator[None]:
+    """Start the cluster for the block, name it in the environment, and delete it afterwards unless it ``is_left``.
+
+    Raises ConfigError and DaemonError as ``Cluster.up`` does.
     """
     try:
-        cluster = Cluster(default_folder("demo"), Options(), _say)
-        is_left = keep or bool(cluster.processes())
-        try:
-            cluster.up(may_install=True)
-            os.environ.update(cluster.environment())
-            return _submit_and_wait(cluster, words, Layout(Path(os.environ["DATA_ROOT_DIR"])))
-        finally:
-            if is_left:
-                _say(f"left running; python -m slurm.private down --purge --dir {cluster.place.root} stops it")
-            else:
-                cluster.down(purge=True)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER
-    except DaemonError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        cluster.up(may_install=True)
+        os.environ.update(cluster.environment())
+        yield
+    finally:
+        if is_left:
+            say(f"left running; python -m slurm.private down --purge --dir {cluster.place.root} stops it")
+        else:
+            cluster.down(purge=True)
+
+
+def submit(words: Sequence[str], layout: Layout) -> tuple[int, dict[str, Any]]:
+    """Give the command; returns its exit code and, when it has started a run, that run's receipt."""
+    known = _list_runs(layout)
+    code = main(words)
+    run_ids = _list_runs(layout) - known
+    return code, read_json(layout.run(max(run_ids)).receipt) if code == EXIT_OK and run_ids else {}
 
 
 def _submit_and_wait(cluster: Cluster, words: Sequence[str], layout: Layout) -> int:
-    known = _list_runs(layout)
-    code = main(words)
-    started = _list_runs(layout) - known
-    if code != EXIT_OK or not started:
-        return code
-    receipt = read_json(layout.run(max(started)).receipt)
-    names = {job_id: job["job"] for job in receipt["jobs"] for job_id in job["job_ids"]}
+    code, receipt = submit(words, layout)
+    names = {job_id: job["job"] for job in receipt.get("jobs", ()) for job_id in job["job_ids"]}
     if not names:
         return code
     variables = {**cluster.environment(), "DATA_ROOT_DIR": str(layout.data_root)}
@@ -87,10 +93,16 @@ def _list_runs(layout: Layout) -> set[str]:
     return {path.name for path in layout.runs.iterdir()} if layout.runs.exists() else set()
 
 
-def wait_until_over(cluster: Cluster, job_ids: Sequence[str], limit_s: float = LIMIT_S) -> dict[str, str] | None:
+def wait_until_over(
+    cluster: Cluster,
+    job_ids: Sequence[str],
+    limit_s: float = LIMIT_S,
+    pause: Callable[[float], None] = time.sleep,
+) -> dict[str, str] | None:
     """Wait for jobs, with a line of progress now and then; returns the state of every element.
 
-    None after the limit, or when the controller does not answer for long.
+    None after the limit, or when the controller does not answer for long. ``pause`` is what is done between two looks,
+    for about as many seconds as it is given.
     """
     begin = answered = time.monotonic()
     printed, line, text = begin, "", "nothing is known of them"
@@ -111,7 +123,7 @@ def wait_until_over(cluster: Cluster, job_ids: Sequence[str], limit_s: float = L
         if now - begin > limit_s:
             print(f"error: the jobs are not over after {limit_s:.0f} s: {text}", file=sys.stderr)
             return None
-        time.sleep(_POLL_S)
+        pause(_POLL_S)
 
 
 def _ask_states(cluster: Cluster, job_ids: Sequence[str]) -> dict[str, str]:
@@ -134,5 +146,6 @@ def _unfinished_items(words: Sequence[str]) -> list[str]:
     return found
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """A line of the cluster's own, apart from what the command prints."""
     print(f"private slurm: {text}", file=sys.stderr, flush=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from mmassist.core.fingerprint import digest
 from mmassist.io.atomic import commit, write_json
 from mmassist.io.layout import Layout
 from tools.demo import holoassist, wtag
+from tools.demo.publication import publish, write_publication
 
 STAMP = "sample.json"
 GENERATOR_VERSION = 1  # raise it when pictures or coding change; texts are compared as they are
@@ -68,6 +69,15 @@ def make_sample(root: Path, sample: Sample = FULL, track: Track = iter) -> bool:
         videos[path](path)
     write_json(root / STAMP, {**stamp, "is_complete": True})
     return True
+
+
+def make_sources(root: Path, datasets: Sequence[str], sample: Sample = FULL, track: Track = iter) -> bool:
+    """Write what these sources publish below ``root``, in small; False when all of it was there. Raises ConfigError."""
+    is_new = bool({*DATASETS} & {*datasets}) and make_sample(root, sample, track)
+    for name in datasets:
+        if name not in DATASETS:
+            is_new = write_publication(root, publish(name)) or is_new
+    return is_new
 
 
 def _texts(layout: Layout, sample: Sample) -> dict[Path, bytes]:

@@ -18,11 +18,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
+from launchers.ending import EXIT_FAILED, EXIT_OK
 from mmassist.core.errors import ConfigError
 from mmassist.core.item import Item
 from mmassist.io.atomic import commit
 from mmassist.io.layout import Layout
-from tools.command import EXIT_BAD, EXIT_OK, Grammar, read_words, run_command
+from tools.command import Grammar, read_words, run_command
 from tools.console import make_console
 from tools.doctor.disk import measure_disk
 from tools.doctor.examine import Show, examine
@@ -93,7 +94,7 @@ def exit_code_of(reports: Sequence[SourceReport]) -> int:
     """1 when a source that counts is not ready, or when none counts."""
     counted = [report for report in reports if report.counts]
     is_bad = not counted or any(report.verdict is Verdict.NOT_READY for report in counted)
-    return EXIT_BAD if is_bad else EXIT_OK
+    return EXIT_FAILED if is_bad else EXIT_OK
 
 
 def _refuse_inside(path: Path, layout: Layout) -> None:

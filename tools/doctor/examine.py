@@ -9,7 +9,7 @@ from typing import Any
 
 from launchers.jobs import Job
 from mmassist.core.adapter import Adapter, Content
-from mmassist.core.errors import ConfigError
+from mmassist.core.errors import ConfigError, describe_os_error
 from mmassist.core.item import Item, Listing
 from mmassist.core.stage import Stage
 from mmassist.datasets import adapter_class, build_dataset_config
@@ -67,12 +67,12 @@ def examine(
             report.folder_hint = explain_missing(layout.datasets, config.raw_dir)
             return report
         with show.doing(f"{job.dataset}: listing"):
-            listing = adapter.list_items(which=job.sections["extract"].get("which", "needed"))
+            listing = adapter.list_items(job.which)
     except ConfigError as error:
         report.problem = str(error)
         return report
     except OSError as error:
-        report.problem = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+        report.problem = describe_os_error(error)
         return report
     _look_into(report, layout, job, adapter, listing, stages, with_records, disk, show)
     return report

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 from mmassist.core.adapter import Adapter, Content
 from mmassist.core.annotation import Annotation
-from mmassist.core.errors import ConfigError, ItemError, Skip
+from mmassist.core.errors import ConfigError, ItemError, Skip, describe_os_error
 from mmassist.core.item import Drop, Item
 from mmassist.dialog.annotation import cut_clips
 from mmassist.stages.generate import GenerateConfig
@@ -59,7 +59,7 @@ def read_records(
             records.failed.append({"item": item.key, "message": str(error)})
             continue
         except OSError as error:
-            message = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+            message = describe_os_error(error)
             records.failed.append({"item": item.key, "message": message})
             continue
         records.drops += drop_rows(drops, item.key)

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from launchers.compose import list_options
+from launchers.ending import EXIT_FAILED, EXIT_OK
 from mmassist.core.errors import ConfigError
 from mmassist.core.item import Listing
-from tools.command import EXIT_BAD, EXIT_OK, Grammar, read_words, run_command
+from tools.command import Grammar, read_words, run_command
 from tools.console import make_console
 from tools.doctor.words import MULTIRUN, build_stages, names_dataset, open_jobs
 from tools.inspect.look import SCHEMA_VERSION, Look, find_item, look_at_item
@@ -53,7 +54,7 @@ def _run(arguments: list[str]) -> int:
     adapter = job.adapter(layout)
     console = make_console(is_error=True)
     with console.status(f"listing {job.dataset}") if console.is_terminal else contextlib.nullcontext():
-        listing = adapter.list_items(which=job.sections["extract"].get("which", "needed"))
+        listing = adapter.list_items(job.which)
     if key is None:
         return _show_keys(job.dataset, listing, "--json" in words.flags)
     look = look_at_item(layout, job, adapter, listing, find_item(listing, key, job.dataset))
@@ -87,7 +88,7 @@ def _show(look: Look, is_json: bool) -> int:
         _print_json(look.to_row())
     else:
         print_look(make_console(), look)
-    return EXIT_BAD if look.errors else EXIT_OK
+    return EXIT_FAILED if look.errors else EXIT_OK
 
 
 def _print_json(row: dict[str, Any]) -> int:

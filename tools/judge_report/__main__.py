@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from launchers.ending import EXIT_FAILED, EXIT_OK
 from mmassist.core.errors import ConfigError
 from mmassist.datasets.json_file import replace_surrogates
 from mmassist.io.layout import Layout
-from tools.command import EXIT_BAD, EXIT_OK, Grammar, open_layout, read_words, run_command
+from tools.command import Grammar, open_layout, read_words, run_command
 from tools.console import make_console, show
 from tools.judge_report.render import iter_parts
 from tools.judge_report.report import SCHEMA_VERSION, source_row
@@ -53,7 +54,7 @@ def _run(arguments: list[str]) -> int:
         console = make_console()
         for part in iter_parts(report):
             show(console, part)
-    return EXIT_BAD if report["problems"] else EXIT_OK
+    return EXIT_FAILED if report["problems"] else EXIT_OK
 
 
 def make_report(layout: Layout, datasets: Sequence[str], num_examples: int) -> dict[str, Any]:

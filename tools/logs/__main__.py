@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from tools.command import EXIT_OK, Grammar, open_layout, read_words, run_command
+from launchers.ending import EXIT_OK
+from tools.command import Grammar, open_layout, read_words, run_command
 from tools.logs.find import find_meanings
 from tools.records.unit import UNIT_KEYS
 

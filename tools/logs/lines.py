@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from launchers.slurm.ends import parse_time
-from tools.records.file import parse_row, text_of
+from mmassist.io.ledger import parse_row
+from tools.records.file import text_of
 
 BLOCK_BYTES = 1 << 16
 MAX_BYTES = 4 << 20  # read of one log, from the moment of interest backwards

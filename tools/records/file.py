@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmassist.io.ledger import iter_rows
+
 
 @dataclass
 class Reader:
@@ -42,13 +44,7 @@ class Reader:
     def iter_rows(self, path: Path) -> Iterator[dict[str, Any]]:
         """The whole lines of a JSON-lines file that are objects; torn ones were never written."""
         try:
-            with path.open("rb") as file:
-                for line in file:
-                    row = parse_row(line) if line.endswith(b"\n") else None
-                    if row:
-                        yield row
-        except FileNotFoundError:
-            return
+            yield from iter_rows(path)
         except OSError as error:
             self.note(f"{path} cannot be read: {error.strerror or error}")
 
@@ -73,34 +69,6 @@ class Reader:
     def note(self, problem: str) -> None:
         if problem not in self.problems:
             self.problems.append(problem)
-
-
-def parse_row(line: bytes) -> dict[str, Any]:
-    """A JSON object, empty when the line is torn or holds something else."""
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return {}
-    return row if isinstance(row, dict) else {}
-
-
-def iter_rows_of(folder: Path, value: str, field: str = "item") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Rows of a folder's JSON-lines files whose ``field`` is ``value``, with the file's stem; torn ones left out."""
-    needle = f'"{value}"'.encode()
-    for path in sorted(folder.glob("*.jsonl")):
-        try:
-            data = path.read_bytes()
-        except OSError:
-            continue
-        at = data.find(needle)
-        while at >= 0:
-            begin, end = data.rfind(b"\n", 0, at) + 1, data.find(b"\n", at)
-            if end < 0:
-                break  # torn: it was never written
-            row = parse_row(data[begin:end])
-            if row.get(field) == value:
-                yield path.stem, row
-            at = data.find(needle, end)
 
 
 def text_of(row: Mapping[str, Any], name: str) -> str:

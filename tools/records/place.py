@@ -10,7 +10,8 @@ from typing import Any
 
 from mmassist.core.outcome import Status
 from mmassist.io.layout import UnitLayout
-from tools.records.file import iter_rows_of, number_of, text_of
+from mmassist.io.ledger import iter_rows_of
+from tools.records.file import number_of, text_of
 from tools.records.task import latest_commit, load_record, tasks_with
 from tools.records.unit import Unit
 

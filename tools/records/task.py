@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from mmassist.io.layout import UnitLayout
-from tools.records.file import Reader, iter_rows_of, number_of, text_of
+from mmassist.io.ledger import iter_rows_of
+from tools.records.file import Reader, number_of, text_of
 
 
 def load_task_rows(unit: UnitLayout, reader: Reader | None = None, needle: bytes = b"") -> list[dict[str, Any]]:

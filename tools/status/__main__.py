@@ -17,9 +17,10 @@ from rich.live import Live
 from rich.text import Text
 
 from launchers.collector import paused_collector
+from launchers.ending import EXIT_OK
 from mmassist.core.errors import ConfigError
 from mmassist.io.layout import Layout
-from tools.command import EXIT_OK, Grammar, Words, open_layout, read_words, run_command
+from tools.command import Grammar, Words, open_layout, read_words, run_command
 from tools.console import make_console
 from tools.records.unit import UNIT_KEYS
 from tools.status.render import render_report

@@ -9,7 +9,8 @@ import json
 import sys
 from collections.abc import Sequence
 
-from tools.command import EXIT_OK, Grammar, open_layout, read_words, run_command
+from launchers.ending import EXIT_OK
+from tools.command import Grammar, open_layout, read_words, run_command
 from tools.records.unit import UNIT_KEYS
 from tools.why.render import iter_lines
 from tools.why.target import find_start

@@ -72,7 +72,7 @@ class Origins:
         from tools.doctor.words import open_jobs  # composing takes a second: only where no run is left to say it
 
         layout, (job,) = open_jobs([f"dataset={self._dataset}", f"{ROOT_KEY}='{self._layout.data_root}'"], "why")
-        return job.adapter(layout).list_items(which=job.sections["extract"].get("which", "needed"))
+        return job.adapter(layout).list_items(job.which)
 
 
 def load_item_row(path: Path, key: str) -> dict[str, Any]:

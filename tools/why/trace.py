@@ -12,8 +12,9 @@ from mmassist.core.item import Item, ItemKind
 from mmassist.core.outcome import Status
 from mmassist.core.stage import name_of, stage_of, title_of
 from mmassist.io.layout import Layout
+from mmassist.io.ledger import iter_rows_of
 from mmassist.stages import PIPELINE, stage_class
-from tools.records.file import Reader, iter_rows_of, source_rows, table_of, text_of
+from tools.records.file import Reader, source_rows, table_of, text_of
 from tools.records.place import Attempt, Place, find_place
 from tools.records.run import Run
 from tools.records.unit import Unit, list_units, stage_rank

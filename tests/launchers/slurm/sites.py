@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from omegaconf import OmegaConf
+
+from launchers.compose import CONF_DIR
 from launchers.slurm.controller import Controller, Node, Partition
 from launchers.slurm.request import ClusterConfig, Request
+from mmassist.core.config import build
+
+GENERIC: Any = OmegaConf.to_container(OmegaConf.load(CONF_DIR / "cluster" / "generic.yaml"))
 
 
 def make_node(name: str = "n1", *, partitions: tuple[str, ...] = ("main",), **values: Any) -> Node:
@@ -20,8 +26,13 @@ def make_site(nodes: list[Node], partitions: list[Partition] | None = None, **va
     return Controller(partitions=tuple(chosen), nodes=tuple(nodes), **values)
 
 
+def site_settings(**changes: Any) -> dict[str, Any]:
+    """The section ``cluster`` of a site called ``test``, else as a site about which nothing is known."""
+    return {**GENERIC["cluster"], "name": "test", **changes}
+
+
 def make_request(*, stage: str = "encode", cluster: dict[str, Any] | None = None, **values: Any) -> Request:
     """One CPU, 1 GiB, no GPU, one hour."""
-    site = ClusterConfig(name="test", **(cluster or {}))
+    site = build(ClusterConfig, site_settings(**(cluster or {})), "cluster")
     filled = {"cpus": 1, "mem_gb": 1.0, "gpus": 0, "timeout_min": 60} | values
     return Request(job=f"{stage}-wtag-features", stage=stage, cluster=site, **filled)

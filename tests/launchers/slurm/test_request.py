@@ -14,7 +14,7 @@ from launchers.slurm.request import build_request
 from launchers.slurm.script import render_script
 from mmassist.core.errors import ConfigError
 from mmassist.core.stage_config import StageConfig
-from tests.launchers.slurm.sites import make_request
+from tests.launchers.slurm.sites import make_request, site_settings
 
 CONFIG = StageConfig(cpus_per_task=8, mem_gb=1.5, gpus_per_node=4, timeout_min=90)
 
@@ -92,7 +92,7 @@ def test_memory_is_whole_megabytes_close_to_what_was_asked(mem_gb):
 
 
 def test_a_job_takes_the_resources_of_its_stages_section():
-    made = build_request("encode-wtag", "encode", CONFIG, {"name": "here", "sbatch": ["hold"], "setup": []})
+    made = build_request("encode-wtag", "encode", CONFIG, site_settings(name="here", sbatch=["hold"]))
     assert (made.cpus, made.mem_gb, made.gpus, made.timeout_min) == (8, 1.5, 4, 90)
     assert (made.job, made.stage, made.cluster.name, made.cluster.sbatch) == (
         "encode-wtag",
@@ -117,12 +117,12 @@ def test_a_job_takes_the_resources_of_its_stages_section():
 )
 def test_a_site_that_makes_no_sense_is_one_line(values, said):
     with pytest.raises(ConfigError, match=said) as caught:
-        build_request("encode-wtag", "encode", CONFIG, {"name": "here", **values})
+        build_request("encode-wtag", "encode", CONFIG, site_settings(**values))
     assert "cluster" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_no_requeues_at_all_is_a_choice():
-    assert build_request("encode-wtag", "encode", CONFIG, {"name": "here", "max_requeues": 0}).cluster.max_requeues == 0
+    assert build_request("encode-wtag", "encode", CONFIG, site_settings(max_requeues=0)).cluster.max_requeues == 0
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_no_requeues_at_all_is_a_choice():
 )
 def test_options_that_would_lead_the_jobs_astray_are_refused(option):
     with pytest.raises(ConfigError, match="in 'cluster': sbatch has"):
-        build_request("encode-wtag", "encode", CONFIG, {"name": "here", "sbatch": [option]})
+        build_request("encode-wtag", "encode", CONFIG, site_settings(sbatch=[option]))
 
 
 @pytest.mark.parametrize(

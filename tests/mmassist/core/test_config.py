@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from mmassist.core.config import build, meaning, nearest, transient
+from mmassist.core.config import Why, build, meaning, nearest, transient
 from mmassist.core.errors import ConfigError
 
 
@@ -20,7 +20,7 @@ class Sample:
     mode: Literal["a", "b"] = "a"
     grids: tuple[int, ...] = (2, 3)
     inner: Inner = field(default_factory=Inner)
-    workers: int = transient(4)
+    workers: int = transient(4, why=Why.PACE)
 
     def __post_init__(self) -> None:
         if self.rate <= 0:

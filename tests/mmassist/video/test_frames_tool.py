@@ -46,9 +46,9 @@ def test_compat_and_other_rate(video: Path, tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["absent.mp4", "out"], "absent.mp4: no such file"),
-        ([".", "out"], ".: a folder, not a video file"),
-        (["v.mp4", "."], ".: exists already"),
+        (["absent.mp4", "out"], "error: absent.mp4 does not exist; give the path"),
+        ([".", "out"], "error: . is a folder, not a video file"),
+        (["v.mp4", "."], "error: . exists already; name a folder"),
         (["v.mp4", "out", "--size", "383"], "size is 383; it must be an even number"),
         (["v.mp4", "out", "--rotate", "45"], "--rotate is 45"),
     ],
