@@ -32,7 +32,7 @@ HOME = {
     **dict.fromkeys(("llm", "judge_llm"), "docs/stages/generate.md"),
     **dict.fromkeys(("tokenizer", "setup"), "docs/stages/pack.md"),
     **dict.fromkeys(("", "paths", "models", "hydra/launcher"), "docs/running.md"),
-    **{"encoder": "docs/stages/encode.md", "cluster": "docs/slurm.md"},
+    **{"encoder": "docs/stages/encode.md", "cluster": "slurm/README.md"},
 }
 OF_ALL_STAGES, OF_ALL_SOURCES = "docs/running.md", "docs/sources/index.md"
 LOADER = (Collator, PreparedDataset, PreparedLoader)

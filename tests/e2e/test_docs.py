@@ -7,8 +7,10 @@ not.
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,3 +109,44 @@ def test_the_commands_of_a_page(
         code, text = say(command)
         assert code == 0, f"{command.shown}: {text}"
         assert text.strip()
+
+
+@pytest.mark.parametrize(
+    ("path", "folder", "member"),
+    [
+        ("docs/stages/extract.md", "frames", "video.json"),
+        ("docs/stages/generate.md", "generated_dialogs/scripted", "dialogs.json"),
+        ("docs/stages/judge.md", "scores/timing", "scores.json"),
+        ("docs/stages/split.md", "splits", "selection.json"),
+        ("docs/stages/encode.md", "features/tiny", "features.json"),
+        ("docs/stages/pack.md", "prepared/knowledge_L4096_I10", ".json"),
+    ],
+)
+def test_every_field_of_a_record_is_on_its_page(finished: Path, path: str, folder: str, member: str) -> None:
+    shard = next((finished / "processed_data" / "wtag" / folder / "shards").glob("*.tar"))
+    with tarfile.open(shard) as archive:
+        found = next(one for one in archive if one.name.endswith(member))
+        record = json.load(archive.extractfile(found))  # type: ignore[arg-type]
+    assert fields_without_a_word(record, path) == set()
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("processed_data/wtag/frames/tasks/*.json", "processed_data/wtag/frames/manifest.json"),
+        *("processed_data/wtag/generated_dialogs/scripted/ledger/*/*.jsonl", "processed_data/wtag/splits/audit.json"),
+        *("runs/*/receipt.json", "runs/*/lives/*/*.json", "runs/*/elements/*/*.json"),
+    ],
+)
+def test_every_field_of_a_file_is_in_formats(finished: Path, pattern: str) -> None:
+    paths = list(finished.glob(pattern))
+    assert paths
+    for path in paths:
+        for line in path.read_text().splitlines():
+            assert fields_without_a_word(json.loads(line), "docs/formats.md") == set(), path
+
+
+def fields_without_a_word(record: dict[str, object], path: str) -> set[str]:
+    """Fields at the top of a record that no code span of the page names."""
+    words = {word for span in page_of(path).spans for word in re.findall(r"\w+", span.text)}
+    return set(record) - words
