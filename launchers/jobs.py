@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from launchers.collector import paused_collector
 from launchers.compose import Combination, Command
+from launchers.differences import describe_differences
 from launchers.state import check_manifest
 from launchers.upstream import Sections, Upstream, build_stage, settings_of
 from mmassist.core.adapter import Adapter
+from mmassist.core.config import as_given
 from mmassist.core.errors import ConfigError
 from mmassist.core.fingerprint import digest, iter_differences
 from mmassist.core.item import Drop, Listing
@@ -123,7 +125,7 @@ def resolve_jobs(combinations: Sequence[Combination]) -> tuple[Layout, list[Job]
 def _refuse_differences(first: dict[str, Any], second: dict[str, Any], where: str) -> None:
     for key, a, b in iter_differences(first, second):
         comma = "; a value that holds a comma needs quotes within quotes: \"KEY='a,b'\"" if isinstance(a, str) else ""
-        raise ConfigError(f"'{key}' is both {a!r} and {b!r} in {where}; use one of them{comma}")
+        raise ConfigError(f"'{key}' is both {as_given(a)} and {as_given(b)} in {where}; use one of them{comma}")
 
 
 def _of_command(combination: Combination) -> dict[str, Any]:
@@ -171,26 +173,7 @@ def check_on_disk(layout: Layout, jobs: Sequence[Job]) -> dict[str, str]:
 def _differences(unit: UnitLayout, settings: dict[str, Any]) -> str:
     if not unit.manifest.exists():
         return ""
-    manifest = read_json(unit.manifest)
-    changed = iter_differences(manifest["settings"], settings)
-    found = [
-        f"{key} is {_shown(manifest['settings'], key, old, new)} there and {_shown(settings, key, new, old)} now"
-        for key, old, new in changed
-    ]
-    more = f" and {len(found) - 4} more" if len(found) > 4 else ""
-    return "; ".join(found[:4]) + more
-
-
-def _shown(settings: Mapping[str, Any], key: str, value: Any, other: Any) -> str:
-    """A setting in a message; of whole groups of settings, such as those of a judge, only whether they are there."""
-    if isinstance(value, Mapping) or isinstance(other, Mapping):
-        return "given" if value else "absent"
-    group, _, name = key.rpartition(".")
-    for part in group.split(".") if group else ():
-        settings = settings.get(part) or {}
-    return (
-        repr(value) if name in settings else "its default"
-    )  # a field that was added later is kept only where it is set
+    return describe_differences(read_json(unit.manifest)["settings"], settings)
 
 
 def _data_root(combination: Combination) -> Path:
@@ -201,7 +184,10 @@ def _data_root(combination: Combination) -> Path:
         )
     root = Path(str(value)).expanduser().resolve()
     if not (root / "datasets").is_dir():
-        raise ConfigError(f"DATA_ROOT_DIR is {str(root)!r}, which has no folder 'datasets'; the sources must lie there")
+        lacks = "has no folder 'datasets'" if root.is_dir() else "does not exist"
+        raise ConfigError(
+            f"DATA_ROOT_DIR is {str(root)!r}, which {lacks}; name the folder that holds datasets/ with the sources"
+        )
     return root
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import json
 import math
 import types
 import typing
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 from mmassist.core.errors import ConfigError
 
 T = TypeVar("T")
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
 class Why(StrEnum):
@@ -78,13 +80,25 @@ def build(cls: type[T], values: Mapping[str, Any], section: str) -> T:
         if name in values:
             made[name] = _checked(values[name], hints[name], f"{prefix}{name}")
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise ConfigError(f"'{prefix}{name}' is not set and has no default")
+            raise ConfigError(f"'{prefix}{name}' is not set and has no default; say {prefix}{name}=VALUE")
     try:
         return cls(**made)
     except ConfigError:
         raise
     except ValueError as error:
-        raise ConfigError(f"in '{section}': {error}" if section else str(error)) from error
+        raise ConfigError(_with_section(section, str(error), fields)) from error
+
+
+def _with_section(section: str, message: str, fields: Iterable[str]) -> str:
+    """A dataclass speaks of its fields by their bare names; the user gave them with their section's."""
+    if not section:
+        return message
+    return f"{section}.{message}" if message.split(" ", 1)[0] in fields else f"in '{section}': {message}"
+
+
+def as_given(value: Any) -> str:
+    """A value in a message, as a command or a YAML file would have it."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
 
 
 @functools.cache
@@ -105,11 +119,11 @@ def _checked(value: Any, hint: Any, name: str) -> Any:
         return tuple(_checked(v, args[0], name) for v in value)
     if origin is dict:
         if not isinstance(value, Mapping):
-            raise ConfigError(f"'{name}' is {value!r}; it must be a mapping")
+            raise ConfigError(f"'{name}' is {as_given(value)}; it must be a mapping of keys to values")
         return {str(k): _checked(v, args[1], f"{name}.{k}") for k, v in value.items()}
     if origin is typing.Literal:
         if value not in args:
-            raise ConfigError(f"'{name}' is {value!r}; it must be one of {', '.join(map(repr, args))}")
+            raise ConfigError(f"'{name}' is {as_given(value)}; it must be one of {', '.join(map(repr, args))}")
         return value
     if dataclasses.is_dataclass(hint) and not isinstance(value, typing.cast(type, hint)):
         return build(typing.cast(type, hint), value, name)
@@ -119,7 +133,7 @@ def _checked(value: Any, hint: Any, name: str) -> Any:
         return float(value)
     if hint is Any or (isinstance(value, hint) and not (hint is int and isinstance(value, bool))):
         return value
-    raise ConfigError(f"'{name}' is {value!r}; it must be of type {hint.__name__}")
+    raise ConfigError(f"'{name}' is {as_given(value)}; it must be {_KINDS.get(hint, hint.__name__)}")
 
 
 def meaning(config: Any) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def test_a_filter_on_values_of_the_clock_drops_what_does_not_satisfy_it(scored, 
     limit = sorted(row["avg_time_diff_p"] for row in clock.values())[len(clock) // 2]
     words = [f"split.filter='timing.no_resp_user_turns == 0 and timing.avg_time_diff_p <= {limit!r}'"]
     code, text = command(root, CHAIN, *words)
-    assert code == 2 and "split.filter is None there and 'timing.no_resp_user_turns == 0 and" in text
+    assert code == 2 and "split.filter is null there and 'timing.no_resp_user_turns == 0 and" in text
     code, text = command(root, CHAIN, *words, "on_stale=rebuild")
     assert code == 0 and "filtered_out" in text
     good = {d for d, row in clock.items() if row["no_resp_user_turns"] == 0 and row["avg_time_diff_p"] <= limit}

@@ -34,7 +34,7 @@ from mmassist.stages import list_stages
         (["stage=extract", "dataset=wtag", "dataset=holoassist"], "'dataset' is given 2 times; give it once"),
         (["stage=glob(*)", "dataset=wtag"], "give the values one by one"),
         (["stage=extract", "dataset=wtag", "limit=0"], "limit is 0; it must be 1 or more"),
-        (["stage=extract", "dataset=wtag", "limit=few"], "'limit' is 'few'; it must be of type int"),
+        (["stage=extract", "dataset=wtag", "limit=few"], "'limit' is 'few'; it must be a whole number"),
         (["stage=extract", "dataset=wtag", "extract.size=[1"], "cannot read the command line"),
         (["stage=judge", "dataset=wtag", "judge=lm"], "judge=lm: there is no such judge. Did you mean 'llm'?"),
         (["stage=judge", "dataset=wtag", "judge.num_samples=5"], "'judge.num_samples' is no setting of the judge chosen; say judge=llm"),

@@ -106,7 +106,7 @@ def test_scores_made_again_with_other_settings_make_the_split_stale_and_name_the
     )
     with pytest.raises(ConfigError) as error:
         resolve("stage=split", BOTH)
-    assert "splits was made with other settings: reads.judge@llm.judge.num_samples is 3 there and 5 now" in str(
+    assert "splits was made with other settings: judge.num_samples of judge (llm) is 3 there and 5 now" in str(
         error.value
     )
     resolve("stage=split", BOTH, "on_stale=rebuild")
@@ -119,7 +119,7 @@ def test_dialogs_made_again_make_old_scores_unusable(resolve) -> None:
     with pytest.raises(ConfigError) as error:
         resolve("stage=split", "split.score=llm", "generate.seed=1")
     assert str(error.value).startswith(
-        "processed_data/wtag/scores/llm, which split reads, was made with other settings: reads.generate.generate.seed "
+        "processed_data/wtag/scores/llm, which split reads, was made with other settings: generate.seed "
         "is 42 there and 1 now. Use the old values, or redo it with stage=judge judge=llm on_stale=rebuild"
     )
 
@@ -158,7 +158,7 @@ def test_a_misspelt_judge_is_named_with_the_nearest(resolve) -> None:
         (["judge=llm", "split.score=llm.corectness"], "split.score is 'llm.corectness': judge 'llm' gives no value"),
         (["split.filter='timing >'"], "split.filter is 'timing >': it cannot be read at position 9"),
         (["split.score='2 * timing'", "compat=reference"], "compat=reference knows no other score"),
-        (["split.score=5"], "'split.score' is 5; it must be of type str"),
+        (["split.score=5"], "'split.score' is 5; it must be a text"),
     ],
 )
 def test_a_mistake_in_an_expression_is_found_before_any_work(words: list[str], expected: str, resolve) -> None:

@@ -130,7 +130,7 @@ def test_no_requeues_at_all_is_a_choice():
     ["chdir=/tmp", "chd=/tmp", "nice=1 --chdir=/tmp", "uid=1", "parsable", "wait", "dep=afterok:1", "", "=5", "t=1"],
 )
 def test_options_that_would_lead_the_jobs_astray_are_refused(option):
-    with pytest.raises(ConfigError, match="in 'cluster': sbatch has"):
+    with pytest.raises(ConfigError, match=r"cluster\.sbatch has"):
         build_request("encode-wtag", "encode", CONFIG, site_settings(sbatch=[option]))
 
 

@@ -37,14 +37,14 @@ def test_plain_values_become_a_checked_dataclass():
     ("values", "message"),
     [
         ({"rate": 1, "mod": "a"}, "unknown key 's.mod'. Did you mean 'mode'?"),
-        ({}, "'s.rate' is not set and has no default"),
-        ({"rate": "fast"}, "'s.rate' is 'fast'; it must be of type float"),
+        ({}, "'s.rate' is not set and has no default; say s.rate=VALUE"),
+        ({"rate": "fast"}, "'s.rate' is 'fast'; it must be a number"),
         ({"rate": float("nan")}, "'s.rate' is nan; it must be a finite number"),
         ({"rate": 1, "mode": "c"}, "'s.mode' is 'c'; it must be one of 'a', 'b'"),
-        ({"rate": 1, "workers": True}, "'s.workers' is True; it must be of type int"),
-        ({"rate": 1, "grids": ["two"]}, "'s.grids' is 'two'; it must be of type int"),
+        ({"rate": 1, "workers": True}, "'s.workers' is true; it must be a whole number"),
+        ({"rate": 1, "grids": ["two"]}, "'s.grids' is 'two'; it must be a whole number"),
         ({"rate": 1, "inner": {"pth": "x"}}, "unknown key 's.inner.pth'. Did you mean 'path'?"),
-        ({"rate": -1}, "in 's': rate is -1.0; it must be above 0"),
+        ({"rate": -1}, "s.rate is -1.0; it must be above 0"),
     ],
 )
 def test_a_mistake_is_named_with_key_value_and_remedy(values, message):
