@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+FILE = re.compile(r"^`([\w./]+)`\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PARSER = MarkdownIt("commonmark").enable("table")
 
 
@@ -79,6 +80,11 @@ class Page:
             for token in self.tokens
             if token.type == "fence"
         ]
+
+    @cached_property
+    def files(self) -> dict[str, str]:
+        """Files that the page tells to write: a path alone on its line, then a block with the content."""
+        return dict(FILE.findall(self.source))
 
     def _iter_inline(self) -> Iterator[tuple[Token, int]]:
         line = 0

@@ -61,7 +61,8 @@ def unknown_tests(page: Page) -> Iterator[str]:
     for span in page.spans:
         for name in TEST_NAME.findall(span.text):
             if name.startswith("tests/"):
-                exists = any((REPOSITORY / f"{name}{end}").exists() for end in ("", ".py"))
+                paths = [f"{name}{end}" for end in ("", ".py")]
+                exists = any((REPOSITORY / path).exists() or path in page.files for path in paths)
             elif f"{name}..." in span.text:
                 exists = any(test.startswith(name) for test in tests)
             else:

@@ -16,10 +16,10 @@ import pytest
 from mmassist.io.layout import Layout
 from mmassist.io.reader import UnitReader
 from mmassist.loader import iter_samples
+from tests.docs.pages import Page
 from tests.e2e.commands import REPOSITORY
 
 COPIED = ("conf", "launchers", "mmassist", "tools", "tests", "pyproject.toml")
-FILE = re.compile(r"^`([\w./]+)`\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -35,7 +35,7 @@ def read_recipe(title: str) -> Recipe:
     text = (REPOSITORY / "CONTRIBUTING.md").read_text()
     section = text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     (commands,) = COMMANDS.findall(section)
-    return Recipe(dict(FILE.findall(section)), commands)
+    return Recipe(Page("CONTRIBUTING.md", section).files, commands)
 
 
 def follow(recipe: Recipe, repository: Path) -> str:

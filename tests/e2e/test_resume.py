@@ -18,6 +18,7 @@ from tests.e2e.commands import (
     kill_after,
     leftovers,
     run,
+    run_apart,
     words_of,
 )
 
@@ -85,7 +86,7 @@ def test_twenty_kills_cost_nothing(finished, tmp_path, stage):
 
 
 def count_points(root, words) -> int:
-    text = run(root, words, 0, "tests.e2e.crash_run", "0")
+    text = run_apart(root, words, 0, "tests.e2e.crash_run", "0")
     return int(text.rsplit("points: ", 1)[1])
 
 
@@ -94,7 +95,7 @@ def die_at(finished, tmp_path, stage, points):
     total = count_points(without(finished, tmp_path / "count", stage, ("wtag",)), words)
     for number in points(total):
         root = without(finished, tmp_path / f"point-{number}", stage, ("wtag",))
-        text = run(root, words, None, "tests.e2e.crash_run", str(number))
+        text = run_apart(root, words, None, "tests.e2e.crash_run", str(number))
         if "points: " in text:  # heartbeats are written by the clock, so a run may pass fewer points than the first one
             assert 0.9 * total < int(text.rsplit("points: ", 1)[1]) < number, text
         run(root, words)

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from launchers import run as run_module
-from launchers.run import EXIT_OK, EXIT_USER, main
+from launchers.ending import EXIT_OK, EXIT_USER
+from launchers.run import main
 from mmassist.stages import list_stages
 
 SCREEN = 75  # lines: a terminal on one half of a display that stands upright

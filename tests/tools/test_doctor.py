@@ -177,7 +177,7 @@ def test_the_command_loads_nothing_heavy(data_root: Path) -> None:
         (["dataset=wtag", "split.seed=soon"], "'split.seed' is 'soon'"),
         (["dataset=llava", "split.group_by=7"], "split.group_by"),
         (["dataset=llava", "pack.image_tokens=0"], "'pack.image_tokens' is 0"),
-        (["dataset=llava", "dataset.raw_dir=null"], "'dataset.raw_dir' is None"),
+        (["dataset=llava", "dataset.raw_dir=null"], "'dataset.raw_dir' is null"),
         (["dataset=sthsthv2", "dataset.video_pattern=''"], "{recording}"),
     ],
 )
