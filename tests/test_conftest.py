@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SKIPPED_TEST = "import pytest\n\ndef test_skipped():\n    pytest.skip('no such thing here')\n"
 SKIPPED_FILE = "import pytest\n\npytest.importorskip('no_such_package')\n\ndef test_nothing():\n    pass\n"

@@ -12,6 +12,8 @@ import pytest
 
 from mmassist.stages import list_stages
 
+pytestmark = pytest.mark.long
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 MIDDLE = ("datasets", "video", "llm", "dialog", "vision", "packing")
 HEAVY = (

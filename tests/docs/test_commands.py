@@ -24,6 +24,8 @@ from mmassist.core.errors import ConfigError
 from tests.docs.pages import Page
 from tests.docs.shell import Command, commands, iter_commands
 
+pytestmark = pytest.mark.long
+
 ABOUT_SOURCES = ("tools.doctor", "tools.inspect")  # take settings as launchers.run does, and words of their own
 OF_COMMAND = ("plan", "limit", "retry", "items", "on_stale", "log_level", "hydra/launcher")  # change no other setting
 SOURCE = "wtag"

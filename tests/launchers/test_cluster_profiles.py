@@ -18,6 +18,8 @@ from launchers.slurm.script import render_script
 from mmassist.stages import list_stages
 from tests.launchers.slurm.sites import make_node, make_site
 
+pytestmark = pytest.mark.long
+
 BIG = make_node("h1", cpus=192, memory_mb=2_000_000, gpus={"h100": 8})
 SMALL = make_node("n1", cpus=16, memory_mb=64_000, gpus={"": 8})
 NODES = {"demo": SMALL, "generic": SMALL}

@@ -11,6 +11,8 @@ from launchers.run import stand_on_ground
 from mmassist.core.errors import ConfigError
 from tests.e2e.commands import SMALL_TASKS, run, words_of
 
+pytestmark = pytest.mark.long
+
 BOTH = ("stage=extract,encode", "dataset=wtag", *SMALL_TASKS)
 
 

@@ -36,6 +36,8 @@ from mmassist.stages import list_stages
 from mmassist.stages.encode import EncodeConfig
 from tests.launchers.setting_readers import REPOSITORY, find_unread
 
+pytestmark = pytest.mark.long
+
 # Other values, where the type alone does not say which are allowed.
 OTHER_VALUES: dict[str, Any] = {
     "split.score": "2 * timing",

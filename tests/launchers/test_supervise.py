@@ -19,6 +19,8 @@ from mmassist.core.errors import StageError
 from mmassist.io.layout import UnitLayout
 from mmassist.io.ledger import load_outcomes
 
+pytestmark = pytest.mark.long
+
 # A worker that speaks the protocol and does what each item's name says.
 WORKER = """
 import json, os, sys, time, pathlib

@@ -18,6 +18,8 @@ from mmassist.core.item import Item, ItemKind
 from mmassist.io.atomic import write_json
 from mmassist.io.layout import Layout
 
+pytestmark = pytest.mark.long
+
 BOTH = "split.filter='llm.correctness >= 4 and timing.no_resp_user_turns == 0'"
 ITEM = Item("wtag", "T1-a", ItemKind.DIALOG, "train", (), "digest", "T1", media_key="T1")
 

@@ -11,6 +11,8 @@ from tools.bench import balance
 from tools.bench.balance_simulation import Pool, run_windows, stride
 from tools.bench.balance_tables import PUBLISHED, Table, draw_lengths, iter_real, iter_synthetic
 
+pytestmark = pytest.mark.long
+
 BOUND = 1.10
 TASK_WEIGHT = 600.0
 

@@ -14,6 +14,8 @@ from tools.bench.generation_engine import CallEngine, SlotEngine, Speed, next_ca
 from tools.bench.generation_simulated import Case, Result, simulate
 from tools.bench.generation_source import plan_work, write_recordings
 
+pytestmark = pytest.mark.long
+
 LEAST_BUSY, LEAST_RATIO = 0.95, 3.0
 SMALL = Case(num_recordings=60, mean_length_s=40.0)
 SMALLEST = Case(num_recordings=4, mean_length_s=20.0, num_slots=8)

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from mmassist.core.errors import ConfigError, StageError
 from tools.command import Grammar, Words, advise, open_layout, read_words, run_command
 
+pytestmark = pytest.mark.long
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMANDS = ("cancel", "doctor", "inspect", "logs", "status", "why")
 GRAMMAR = Grammar(("stage", "unit"), ("--all", "--watch"), {"--tail": "a number", "--watch": "a number"})

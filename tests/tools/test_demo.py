@@ -35,6 +35,8 @@ from tools.demo.sample import DATASETS, FULL, SMALL, make_sample, shortened
 from tools.demo.summary import sum_records
 from tools.demo.video import HOLOASSIST_FPS, WTAG_FPS, write_mp4, write_mpeg
 
+pytestmark = pytest.mark.long
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 TINY = shortened(("R902-3May-Watch", "T1"), 0.1)
 

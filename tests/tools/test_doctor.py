@@ -32,6 +32,8 @@ from tools.doctor.records import read_records
 from tools.doctor.report import Verdict, count_reasons
 from tools.doctor.words import open_jobs
 
+pytestmark = pytest.mark.long
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 ANNOTATIONS = "data-annotation-trainval-v1_1.json"
 PLENTY = Disk(10**15, None)

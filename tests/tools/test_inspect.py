@@ -21,6 +21,8 @@ from tools.inspect.__main__ import main
 from tools.inspect.look import find_item, look_at_item, plain_value
 from tools.inspect.render import MAX_CHARS, MAX_ROWS, print_keys, print_look, shorten
 
+pytestmark = pytest.mark.long
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 

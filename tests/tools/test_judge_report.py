@@ -20,6 +20,8 @@ from tests.e2e.commands import FOLDERS, run, words_of
 from tools.judge_report.__main__ import main
 from tools.judge_report.statistic import compare, count_pairs, describe, rank
 
+pytestmark = pytest.mark.long
+
 LLM = "scores/llm"
 
 

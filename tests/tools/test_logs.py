@@ -23,6 +23,8 @@ from tools.records.place import find_place
 from tools.records.run import find_run, list_runs
 from tools.records.unit import list_units
 
+pytestmark = pytest.mark.long
+
 RUN = "20990101-000000-abcdef"
 JOB = "extract-toy-frames"
 NOW = datetime(2099, 1, 1, 12, tzinfo=UTC)

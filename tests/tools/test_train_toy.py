@@ -10,6 +10,8 @@ import pytest
 from tests.e2e.commands import run, words_of
 from tools.demo.publication import publish, write_publication
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("torch")
 SOURCES = "llava/caption_L4096_I10@2,sthsthv2/narration_L4096_I10"
 

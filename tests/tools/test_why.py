@@ -21,6 +21,8 @@ from tools.why.__main__ import main
 from tools.why.origin import load_item_row
 from tools.why.target import read_target
 
+pytestmark = pytest.mark.long
+
 STAGES = ["pack", "split", "judge", "generate", "extract"]  # encode is not among what pack reads
 SAMPLE = "T1/no_talk_0-0000"
 

@@ -12,6 +12,8 @@ from launchers.slurm.fit import can_run, check_fits
 from mmassist.core.errors import ConfigError
 from tests.launchers.slurm.sites import make_node, make_request, make_site
 
+pytestmark = pytest.mark.long
+
 MAIN = Partition("main", is_default=True, total_nodes=1)
 CPU_AND_GPU = make_site(
     [

@@ -26,6 +26,8 @@ from tests.mmassist.datasets.ego4d_samples import (
 from tests.mmassist.datasets.source_samples import reasons, render
 from tools.demo.publication import publish, write_publication
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def write(tmp_path):

@@ -14,6 +14,8 @@ from mmassist.datasets.egoobjects_text import is_central, pluralise, render_obje
 from tests.mmassist.datasets.source_samples import load_settings, reasons
 from tools.demo.publication import publish, write_publication
 
+pytestmark = pytest.mark.long
+
 TRAIN, EVAL = "EgoObjectsV1_unified_train.json", "EgoObjectsV1_unified_eval.json"
 CENTRE = [900.0, 500.0, 100.0, 80.0]
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from mmassist.datasets import json_file
 from mmassist.datasets.json_file import JsonError, iter_elements, read_element, replace_surrogates
 
+pytestmark = pytest.mark.long
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec="utf-8")),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),

@@ -21,6 +21,8 @@ from mmassist.llm.ask import check_sample, schema_reasons
 from mmassist.llm.protocol import Sample
 from mmassist.llm.schema_dialect import plain_schema
 
+pytestmark = pytest.mark.long
+
 LIMITS = Limits()
 TURNS = [
     Turn("user", 3.2, "tea"),

@@ -33,6 +33,8 @@ from tests.mmassist.io.disk_faults import (
     points_of,
 )
 
+pytestmark = pytest.mark.long
+
 ERRORS = {
     errno.ENOSPC: "make space",
     errno.EDQUOT: "ask for more quota",

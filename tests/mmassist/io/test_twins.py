@@ -32,6 +32,8 @@ from tests.mmassist.io.disk_faults import (
     points_of,
 )
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(autouse=True)
 def no_faults():

@@ -21,6 +21,8 @@ from tests.mmassist.llm.openai_case import GOOD, Asking, ask, read_number, reque
 from tests.mmassist.llm.openai_case import short_waits as short_waits
 from tests.mmassist.llm.openai_server import Deed, ScriptedServer, body_of, status
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("deed", [server.hang, server.drip(body_of("x" * 2000), 1, 0.05)], ids=["hang", "drip"])
 def test_a_try_ends_after_its_time_however_bytes_drip(deed: Deed) -> None:

@@ -15,6 +15,8 @@ from mmassist.core.errors import ConfigError
 from mmassist.loader import PreparedDataset, PreparedLoader
 from tests.mmassist.loader.folders import write_prepared
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("tokenizers")
 pytest.importorskip("torch")
 REPOSITORY = Path(__file__).resolve().parents[3]

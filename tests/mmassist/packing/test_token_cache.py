@@ -22,6 +22,8 @@ from mmassist.packing.token_cache import TokenCache, split_at_blanks, splits_bef
 from mmassist.packing.tokenizer import ChatTokenizer, TokenizerConfig, build_tokenizer
 from tests.mmassist.packing.conftest import SETUPS, Bench
 
+pytestmark = pytest.mark.long
+
 REAL_TOKENIZER = "MMASSIST_LLAMA3_TOKENIZER"  # a tokenizer.json to run the same tests with
 BLANKS = " \n\t\r\x0b\x1c\x85\xa0\u2003\u2028\u3000"
 MIXED = st.text(st.sampled_from("ab Zé9,.!'s-_日\U0001f600" + BLANKS), max_size=40)

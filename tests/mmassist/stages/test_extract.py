@@ -17,6 +17,8 @@ from mmassist.core.item import Item, ItemKind
 from mmassist.stages.extract import Extract
 from tests.mmassist.video.coded import constant_times, write_coded
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("av")
 pytest.importorskip("simplejpeg")
 

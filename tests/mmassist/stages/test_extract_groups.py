@@ -34,6 +34,8 @@ from tests.mmassist.video.coded import (
 )
 from tools.demo import frame_code
 
+pytestmark = pytest.mark.long
+
 RATE = Fraction(30000, 1001)
 COMMON = ["dataset", "fps", "key", "licence", "medium", "members", "num_frames", "partial", "problems", "recording"]
 

@@ -23,6 +23,8 @@ from mmassist.stages import stage_class
 from mmassist.stages.generate import Generate, GenerateConfig
 from tests.mmassist.stages.generating import ITEM, TASKS, WORDS, FakeContext, annotation, run, stage, turns_of
 
+pytestmark = pytest.mark.long
+
 
 def test_the_default_makes_ten_dialogs_with_everything_in_place() -> None:
     made = annotation()

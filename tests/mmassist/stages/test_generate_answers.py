@@ -20,6 +20,8 @@ from mmassist.llm.scripted import ScriptedConfig
 from mmassist.stages.generate import Generate, GenerateConfig
 from tests.mmassist.stages.generating import ITEM, TASKS, FakeContext, annotation, run, stage, turns_of
 
+pytestmark = pytest.mark.long
+
 
 @dataclass(frozen=True, kw_only=True)
 class Unschooled(ScriptedConfig):

@@ -17,6 +17,8 @@ from mmassist.video import Decoder, VideoConfig, extract_frames
 
 from .coded import constant_times, write_coded
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

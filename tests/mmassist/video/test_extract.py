@@ -25,6 +25,8 @@ from .coded import (
     write_coded,
 )
 
+pytestmark = pytest.mark.long
+
 NTSC = Fraction(30000, 1001)
 
 

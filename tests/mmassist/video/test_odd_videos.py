@@ -16,6 +16,8 @@ from mmassist.video import Decoder, VideoConfig, extract_frames
 
 from .coded import decoded_grey, expected_numbers, probed_times
 
+pytestmark = pytest.mark.long
+
 # the stream that ffmpeg shows, where it is not the first video stream
 STREAMS = {"two_video_streams.mp4": 1}
 

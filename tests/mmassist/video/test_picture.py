@@ -12,6 +12,8 @@ from mmassist.core.item import UPRIGHT, Geometry
 from mmassist.video.picture import PictureEncoder
 from tools.bench import picture_quality
 
+pytestmark = pytest.mark.long
+
 MATRICES = {1: (0.2126, 0.0722), 5: (0.299, 0.114)}  # BT.709 and BT.601: weights of red and blue in the brightness
 
 

@@ -16,6 +16,8 @@ from mmassist.video import planned as planned_module
 from mmassist.video.sampling import TimeSampler
 from mmassist.video.source_decoder import SourceDecoder
 
+pytestmark = pytest.mark.long
+
 X264 = "-c:v libx264 -preset veryfast"
 X265 = "-c:v libx265 -preset ultrafast -bf 3 -x265-params log-level=none:"
 # name -> options of the encoder, and whether a plan is made

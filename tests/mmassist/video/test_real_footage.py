@@ -12,6 +12,8 @@ import simplejpeg
 from mmassist.core.item import Geometry
 from mmassist.video import Decoder, FrameStream, VideoConfig, extract_frames
 
+pytestmark = pytest.mark.long
+
 
 def greys(stream: FrameStream) -> list[np.ndarray]:
     return [simplejpeg.decode_jpeg(jpeg, colorspace="GRAY").astype(int) for _, jpeg in stream]

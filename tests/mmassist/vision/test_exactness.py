@@ -16,6 +16,8 @@ from mmassist.vision.open_clip_model import fill_randomly, set_gelu  # noqa: E40
 from mmassist.vision.pooling import pool_grid  # noqa: E402
 from mmassist.vision.tower import VisionTower  # noqa: E402
 
+pytestmark = pytest.mark.long
+
 GRIDS = (2, 3, 5)
 
 

@@ -11,6 +11,8 @@ pytest.importorskip("open_clip")
 
 from mmassist.vision import build_encoder, build_encoder_config  # noqa: E402
 
+pytestmark = pytest.mark.long
+
 GRIDS = (2, 3, 5)
 KEYS = {"cls": 1, "2x2": 4, "3x3": 9, "5x5": 25}
 
