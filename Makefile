@@ -4,7 +4,7 @@
 # make slurm-demo the same on a private SLURM of four virtual nodes (KEEP=1 leaves it running)
 # make rehearsal  all sources, here and on a private SLURM under kills, compared byte for byte (KEEP=1 keeps what was made here)
 # make test       setup, then lint and the tests (make test-slow: the long proofs)
-# make test-fast  the quick two thirds of the tests in less than a minute, for while you work
+# make test-fast  the quick half of the tests in less than a minute, for while you work
 # make bench      ratios of speed against floors and peers, some 40 minutes (CLIP=... measures extraction on real footage)
 # make bench-gpu  the same of encoding on a GPU (WEIGHTS=... names SigLIP's folder; random weights without)
 # make clean      remove what the demonstration and the tools left; .venv stays
@@ -73,8 +73,10 @@ test: lint slurm-packages vllm-packages
 	@$(call need,command -v ffmpeg,ffmpeg)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
+# files are chosen by their text, since pytest would import the others, torch with them, to read their marks
 test-fast: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not long" --ignore tests/e2e --ignore tests/slurm
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" \
+		$$(grep -rL --include='test_*.py' pytest.mark.long tests/mmassist tests/docs)
 
 test-slow: setup slurm-packages vllm-packages
 	@$(call need,command -v ffmpeg,ffmpeg)

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from mmassist.core.errors import ConfigError
 from mmassist.loader import Collator
 
+pytestmark = pytest.mark.long
+
 torch = pytest.importorskip("torch")
 IMAGE, PAD, HEADER = 9, 7, 5
 

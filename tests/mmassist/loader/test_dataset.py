@@ -12,6 +12,8 @@ from mmassist.packing.labels import IGNORE
 from tests.mmassist.loader.folders import NUM_FRAMES, SILENT, keys, sample_members, write_features, write_prepared
 from tools.bench.loading_data import write_unit
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("tokenizers")
 
 

@@ -13,6 +13,8 @@ from mmassist.io.lookup import OpenFiles
 from mmassist.loader import FeatureStore
 from tests.mmassist.loader.folders import DIM, feature_rows, write_features
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("tokenizers")
 VIDEOS = {"short": 1, "video-long": 47}
 ALL_PARTS = (("2x2", 4), ("3x3", 9), ("5x5", 25), ("cls", 1))

@@ -11,6 +11,8 @@ from mmassist.core.errors import ConfigError
 from mmassist.loader import PreparedDataset, Source, parse_sources
 from tests.mmassist.loader.folders import write_prepared
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("tokenizers")
 SIZES = {"holoassist/knowledge_L4096_I10": 12, "llava/caption_L4096_I10": 7}
 

@@ -15,6 +15,8 @@ from mmassist.core.item import Item, ItemKind
 from mmassist.stages.encode import Encode, EncodeConfig
 from mmassist.vision import build_encoder, build_encoder_config
 
+pytestmark = pytest.mark.long
+
 simplejpeg = pytest.importorskip("simplejpeg")
 
 ITEM = Item("demo", "video-1", ItemKind.MEDIA, "train", ("a.mp4",), "d", "video-1")

@@ -28,6 +28,8 @@ from mmassist.stages import stage_class
 from mmassist.stages.judge import Judge, LlmJudgeConfig, TimingJudgeConfig, build_judge_config
 from tests.e2e.commands import FOLDERS, contents, run, words_of
 
+pytestmark = pytest.mark.long
+
 ITEM = Item("kitchen", "tea-1", ItemKind.DIALOG, "train", (), "digest", "tea-1")
 TEXT = "[0.0s-10.0s] fill kettle\n[10.0s-20.0s] boil water\n"
 NAMES = [criterion.name for criterion in DIALOG_CRITERIA]

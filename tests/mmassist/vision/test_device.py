@@ -11,6 +11,8 @@ from mmassist.vision import build_encoder, build_encoder_config  # noqa: E402
 from mmassist.vision.device import CpuDevice, is_out_of_memory  # noqa: E402
 from mmassist.vision.tower import VisionTower  # noqa: E402
 
+pytestmark = pytest.mark.long
+
 
 def config_of(engine="tiny", **settings):
     return build_encoder_config({"engine": engine, **settings}, "encoder")

@@ -11,6 +11,8 @@ from mmassist.core.config import meaning
 from mmassist.core.errors import ConfigError, StageError
 from mmassist.vision import build_encoder_config, check_encoder
 
+pytestmark = pytest.mark.long
+
 
 def test_defaults_of_both_engines():
     tiny = build_encoder_config({"engine": "tiny"}, "encoder")

@@ -1,11 +1,14 @@
 import io
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mmassist.io.npy import npy_bytes
 from mmassist.vision.feature_chunk import ChunkCutter
+
+pytestmark = pytest.mark.long
 
 
 @given(st.lists(st.integers(0, 40), max_size=12), st.integers(1, 25))

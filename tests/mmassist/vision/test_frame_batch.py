@@ -6,6 +6,8 @@ import pytest
 from mmassist.core.errors import ItemError, Kind
 from mmassist.vision.frame_batch import decode_frame, new_batch
 
+pytestmark = pytest.mark.long
+
 simplejpeg = pytest.importorskip("simplejpeg")
 
 

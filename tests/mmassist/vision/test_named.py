@@ -9,6 +9,8 @@ from mmassist.core.config import meaning
 from mmassist.core.errors import ConfigError, StageError
 from mmassist.vision import build_encoder, build_encoder_config, check_encoder
 
+pytestmark = pytest.mark.long
+
 
 def config_of(engine, **settings):
     return build_encoder_config({"engine": engine, **settings}, "encoder")

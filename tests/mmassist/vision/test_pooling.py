@@ -11,6 +11,8 @@ torch = pytest.importorskip("torch")
 
 from mmassist.vision.pooling import pool_grid  # noqa: E402
 
+pytestmark = pytest.mark.long
+
 
 def test_the_grids_of_a_map_of_row_numbers():
     rows = torch.arange(27.0).repeat_interleave(27).reshape(1, 729, 1)

@@ -13,6 +13,8 @@ from mmassist.vision import build_encoder, build_encoder_config, check_encoder, 
 from mmassist.vision.tiny import MODEL, TinyConfig, register_tiny  # noqa: E402
 from mmassist.vision.weights import check_weights, find_weights, read_trunk, weights_digest  # noqa: E402
 
+pytestmark = pytest.mark.long
+
 SHAPE = (1, 729, 64)
 
 
