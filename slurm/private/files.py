@@ -167,7 +167,7 @@ def _machines(options: Options, setup: Setup) -> dict[str, str]:
     address = f"NodeHostname={_host()} NodeAddr=127.0.0.1 Port={_range(first, last)}"
     return {
         f"NodeName=n{_range(1, options.nodes)}": f"{address} {sizes} State=UNKNOWN",
-        "PartitionName=main": "Nodes=ALL Default=YES MaxTime=INFINITE PriorityTier=1 GraceTime=10 State=UP",
+        "PartitionName=main": "Nodes=ALL Default=YES MaxTime=INFINITE PriorityTier=1 GraceTime=30 State=UP",
         "PartitionName=urgent": "Nodes=ALL MaxTime=INFINITE PriorityTier=10 PreemptMode=OFF State=UP",
     }
 
