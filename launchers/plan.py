@@ -114,28 +114,58 @@ def plan_unit(
     }
     retire, changed = _find_redo(job, state, selection, inputs, workspace, later)
     redone = {key for keys in retire.values() for key in keys}
-    why: Counter[str] = Counter()
-    rest: Counter[str] = Counter()
-    blocked: Counter[str] = Counter()
-    held_back: Counter[str] = Counter()
-    examples: dict[str, str] = {}
-    waiting: list[str] = []
-    idle: set[str] = set()
+    reasons = {key: _reason(job, key, state, redone, inputs[key], later) for key in selection.items}
+    items = _sort_items(job, selection, workspace, reasons, coming)
+    new, home = _find_tasks(job, selection, state, retire, items.waiting)
+    todo: dict[str, list[str]] = {name: [] for name in retire}  # worked on even where nothing is left to do
+    for key in items.waiting:
+        if key not in items.idle:
+            todo.setdefault(home[key], []).append(key)
+    attempts = {key: state.outcomes[key].attempt for key in items.waiting if key in state.outcomes}
+    gone = sorted(state.done.keys() - selection.listed)
+    told = (items.why, items.rest, attempts, gone, items.examples, items.blocked, items.held_back, changed)
+    return UnitPlan(state.tasks + new, todo, retire, *told)
+
+
+@dataclass
+class _Sorted:
+    """The selected items by what becomes of them; counts are by reason, or by the stage that is waited for."""
+
+    why: Counter[str] = field(default_factory=Counter)
+    rest: Counter[str] = field(default_factory=Counter)
+    blocked: Counter[str] = field(default_factory=Counter)
+    held_back: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    waiting: list[str] = field(default_factory=list)  # to be done, now or later
+    idle: set[str] = field(default_factory=set)  # of these, those for which no job makes what they need
+
+
+def _sort_items(
+    job: Job, selection: Selection, workspace: Workspace, reasons: Mapping[str, tuple[str, bool]], coming: Coming
+) -> _Sorted:
+    made = _Sorted()
     for key, item in selection.items.items():
-        reason, run = _reason(job, key, state, redone, inputs[key], later)
+        reason, run = reasons[key]
         missing = workspace.missing(item) if run else []
         hopeless = [
             s for s in missing if coming.leaves_out and not coming.brings(job.upstream[s], upstream_key(item, s))
         ]
         if hopeless:
             reason = f"{WAITS_FOR}{', '.join(map(title_of, hopeless))}, which no job is about to make"
-            held_back.update(hopeless)
-            idle.add(key)
-        (why if run and not hopeless else rest)[reason] += 1
-        examples.setdefault(reason, key)
+            made.held_back.update(hopeless)
+            made.idle.add(key)
+        (made.why if run and not hopeless else made.rest)[reason] += 1
+        made.examples.setdefault(reason, key)
         if run:
-            waiting.append(key)
-            blocked.update([] if hopeless else missing)
+            made.waiting.append(key)
+            made.blocked.update([] if hopeless else missing)
+    return made
+
+
+def _find_tasks(
+    job: Job, selection: Selection, state: UnitState, retire: Mapping[str, Sequence[str]], waiting: Sequence[str]
+) -> tuple[list[Task], dict[str, str]]:
+    """New tasks for the waiting items that have no open one, and the task of every item by its key."""
     groups = {key: job.stage.group(selection.items[key], selection.sides.get(key, "")) for key in waiting}
     is_open = {t.name for t in state.tasks if t.name not in state.committed or t.name in retire}
     # An item whose group changed (its recording is on another side now) leaves its old task.
@@ -148,14 +178,7 @@ def plan_unit(
     }
     new = list(_cut_tasks(job, [selection.items[k] for k in waiting if k not in home], groups, state.tasks))
     home.update({key: task.name for task in new for key in task.items})
-    todo: dict[str, list[str]] = {name: [] for name in retire}  # worked on even where nothing is left to do
-    for key in waiting:
-        if key not in idle:
-            todo.setdefault(home[key], []).append(key)
-    attempts = {key: state.outcomes[key].attempt for key in waiting if key in state.outcomes}
-    gone = sorted(state.done.keys() - selection.listed)
-    tasks = state.tasks + new
-    return UnitPlan(tasks, todo, retire, why, rest, attempts, gone, examples, blocked, held_back, changed)
+    return new, home
 
 
 def _find_redo(
