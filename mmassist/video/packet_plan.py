@@ -97,11 +97,12 @@ class PacketTable:
             goes_on = self._need_group(begin, end, wanted, needed, goes_on)
         has_gap = False
         for begin, end in groups:
-            leaves_gap = any(self._flags[k] & _REFERENCE and not needed[k] for k in range(begin, end))
+            # an entry counts as a reference: a group that is left out whole is a gap
+            leaves_gap = any(self._flags[k] & (_REFERENCE | _ENTRY) and not needed[k] for k in range(begin, end))
             if has_gap and needed[begin]:
                 fresh.append(begin)
                 self._drop_leading(begin, end, needed)
-            has_gap = leaves_gap or (has_gap and not needed[begin])
+            has_gap = leaves_gap
         return needed, fresh
 
     def _need_group(self, begin: int, end: int, wanted: set[int], needed: bytearray, goes_on: bool) -> bool:
