@@ -80,7 +80,6 @@ class _Splitter:
             first = self._fit(whole, room - self._summary_cost(position), clip_idx)
             if first is None:
                 carried = self._leave_out(whole)
-                floor = self.exchanges[position].span[1]
                 position += 1
                 continue
             taken, tail, used = self._extend(position, room, self.drafter.total(first))
