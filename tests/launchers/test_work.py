@@ -230,6 +230,22 @@ def test_adopted_items_leave_no_second_line(source):
     assert row["writer"] == "w2" and row["items"]["done"] == 3 and row["weight_s"] == 3.0
 
 
+def test_what_an_attempt_made_of_other_inputs_is_made_again(source):
+    first = Work(source)
+
+    def die() -> None:
+        raise StageError("the disk is full")
+
+    first.acts["c"] = die
+    with pytest.raises(StageError, match="the disk is full"):
+        first.do()
+    first.lock.release()
+    source.texts["a"] = "uno"
+    second = Work(source, "run-2")
+    assert second.do() and second.processed == ["a", "c"]
+    assert source.made() == {"a": "uno", "b": "two", "c": "three"}
+
+
 def in_another_thread(act: Callable[[], Any]) -> Callable[[], None]:
     """Run ``act`` to its end beside the loop that is running here, which has no room for another."""
 

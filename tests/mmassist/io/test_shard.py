@@ -184,6 +184,16 @@ def test_a_fragment_whose_bytes_changed_stops_the_commit_once(tmp_path):
     assert commit_task(unit, TASK, made, {}, "two", "run")
 
 
+def test_a_fragment_that_was_made_of_other_inputs_meanwhile_is_not_committed(tmp_path):
+    unit = UnitLayout(tmp_path)
+    made = {key: fragment(unit, key) for key in TASK.items}
+    other = Outputs([("000000.txt", b"of another video")], {})
+    asyncio.run(write_fragment(made["b"].path, "b", "other inputs", other))
+    with pytest.raises(StageError, match="has changed since it was written"):
+        commit_task(unit, TASK, made, {}, "one", "run")
+    assert not unit.record("000000").exists() and not made["b"].path.exists()
+
+
 def test_tasks_are_kept_as_they_were_cut(tmp_path):
     from mmassist.io.shard import load_tasks
 
