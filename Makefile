@@ -12,6 +12,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.up-to-date
+# file by file, in the order that tests/conftest.py gives them
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 VLLM_VENV := .venv-vllm
 VLLM_STAMP := $(VLLM_VENV)/.up-to-date
 # The CPU build is made by others than vLLM's authors, from the same release; with an NVIDIA driver the real one is taken.
@@ -71,16 +73,16 @@ vllm-packages:
 
 test: lint slurm-packages vllm-packages
 	@$(call need,command -v ffmpeg,ffmpeg)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # files are chosen by their text, since pytest would import the others, torch with them, to read their marks
 test-fast: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" \
+	$(PYTEST) -m "not slow" \
 		$$(grep -rL --include='test_*.py' pytest.mark.long tests/mmassist tests/docs)
 
 test-slow: setup slurm-packages vllm-packages
 	@$(call need,command -v ffmpeg,ffmpeg)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	$(PYTEST) -m slow
 
 # one thread of the tokenizer, so that rates are those of a core; each of these also runs alone, see docs/benchmarks.md
 bench: setup

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from slurm.private.cluster import Cluster
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+TESTS = REPOSITORY / "tests"
+FAST = {str(TESTS / "mmassist"), str(TESTS / "docs")}  # `make test-fast` runs these, but for files marked as long
 IS_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 
 settings.register_profile("untimed", deadline=None)  # how long an example takes says something of the machine alone
@@ -75,6 +77,18 @@ def private_slurm() -> Iterator[Cluster]:
             yield cluster
     finally:
         cluster.down(purge=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the fast files first; then the end-to-end ones, few and long, so that workers end at about the same time."""
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    folders = {str(folder) for folder in item.path.parents}
+    if folders & FAST and item.get_closest_marker("long") is None:
+        return 0
+    return 1 if str(TESTS / "e2e") in folders else 2
 
 
 @pytest.hookimpl(wrapper=True)

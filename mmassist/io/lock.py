@@ -74,11 +74,12 @@ class FolderLock:
             self._path.unlink(missing_ok=True)
 
     def _remove_if_stale(self) -> None:
-        holder = read_holder(self._path)
-        if holder is None:
-            if self._path.exists():
-                raise Locked(f"{self._path} cannot be read; if no run is at work there, remove it")
+        try:
+            holder = _load(self._path)
+        except FileNotFoundError:
             return
+        except json.JSONDecodeError:
+            raise Locked(f"{self._path} cannot be read; if no run is at work there, remove it") from None
         if self._is_alive(holder):
             raise Locked(
                 f"{self._describe(holder)}; wait for it or stop it (python -m tools.cancel {holder['run_id']}). "
@@ -120,9 +121,13 @@ class FolderLock:
 def read_holder(path: Path) -> dict[str, Any] | None:
     """Who holds the lock, or None."""
     try:
-        holder: dict[str, Any] = json.loads(path.read_text())
+        return _load(path)
     except (FileNotFoundError, json.JSONDecodeError):
         return None
+
+
+def _load(path: Path) -> dict[str, Any]:
+    holder: dict[str, Any] = json.loads(path.read_text())
     return holder
 
 

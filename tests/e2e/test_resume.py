@@ -41,7 +41,10 @@ def test_a_second_run_says_that_all_is_done(finished):
     assert leftovers(finished) == []
 
 
-@pytest.mark.parametrize(("workers", "datasets"), [(1, "wtag"), (2, "holoassist,wtag"), (4, "wtag")])
+@pytest.mark.parametrize(
+    ("workers", "datasets"),
+    [(1, "wtag"), (4, "wtag"), pytest.param(2, "holoassist,wtag", marks=pytest.mark.slow)],
+)
 def test_workers_do_not_change_the_bytes(sources, finished, tmp_path, workers, datasets):
     root = fresh_copy(sources, tmp_path / "root")
     run(root, words_of(ALL_STAGES, f"dataset={datasets}", *SMALL_TASKS, f"num_workers={workers}", launcher="local"))

@@ -61,28 +61,24 @@ def check_record(record: dict[str, Any]) -> None:
         assert all(turn.labels and turn.progress for turn in turns if not turn.is_user)
 
 
-def test_recordings_of_two_sources_are_written_and_judged(sources, tmp_path, model, vllm_python):
+@pytest.mark.parametrize("dataset", ["wtag", pytest.param("holoassist", marks=pytest.mark.slow)])
+def test_a_recording_is_written_and_judged(sources, tmp_path, model, vllm_python, dataset):
     root = fresh_copy(sources, tmp_path / "root")
     engines = [*engine_words(model, vllm_python), *engine_words(model, vllm_python, "judge_llm")]
-    text = run(
-        root,
-        local(
-            "stage=generate,judge", "dataset=holoassist,wtag", "limit=1", "judge=llm", "judge.num_samples=2", *engines
-        ),
-    )
-    assert text.count("1 done") == 4, text
-    for dataset in ("holoassist", "wtag"):
-        (record,) = read_items(dialogs_unit(root, dataset), "generate", "dialogs.json").values()
-        check_record(record)
-        (report,) = engine_reports(dialogs_unit(root, dataset))
-        assert report["requests"] == record["answers"]["num_requests"] and report["completion_tokens"] > 100
-        assert 0 < report["cached_share"] < 1  # conversations begin alike, and grow
-        (scores,) = read_items(Layout(root).unit(dataset, "scores/llm"), "judge", "scores.json").values()
-        rated = [row for row in scores["scores"] if row["final_score"] is not None]
-        assert rated and all(1 <= row["final_score"] <= 5 for row in rated)
-        for row in rated:
-            samples = row["correctness"]["samples"]
-            assert samples and all(isinstance(sample, int) and 1 <= sample <= 5 for sample in samples)
+    chosen = [f"dataset={dataset}", "limit=1", "judge=llm", "judge.num_samples=2"]
+    text = run(root, local("stage=generate,judge", *chosen, *engines))
+    assert text.count("1 done") == 2, text
+    (record,) = read_items(dialogs_unit(root, dataset), "generate", "dialogs.json").values()
+    check_record(record)
+    (report,) = engine_reports(dialogs_unit(root, dataset))
+    assert report["requests"] == record["answers"]["num_requests"] and report["completion_tokens"] > 100
+    assert 0 < report["cached_share"] < 1  # conversations begin alike, and grow
+    (scores,) = read_items(Layout(root).unit(dataset, "scores/llm"), "judge", "scores.json").values()
+    rated = [row for row in scores["scores"] if row["final_score"] is not None]
+    assert rated and all(1 <= row["final_score"] <= 5 for row in rated)
+    for row in rated:
+        samples = row["correctness"]["samples"]
+        assert samples and all(isinstance(sample, int) and 1 <= sample <= 5 for sample in samples)
 
 
 def test_the_same_journal_gives_the_same_shard_and_nothing_is_asked_again(sources, tmp_path, model, vllm_python):
@@ -107,6 +103,7 @@ def test_the_same_journal_gives_the_same_shard_and_nothing_is_asked_again(source
     assert made[0] == made[1] != {}
 
 
+@pytest.mark.slow
 def test_killed_workers_and_engines_cost_the_requests_in_flight(sources, tmp_path, model, vllm_python):
     root = fresh_copy(sources, tmp_path / "root")
     unit = dialogs_unit(root, "wtag")
